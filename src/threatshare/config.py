@@ -1,0 +1,382 @@
+"""The node directory's own files, read closed and typed: an unknown key is an error that names the nearest known one.
+
+    node.toml          who we are, how we share, how we serve
+    own-assets.toml    our networks, domains and mail domains, which never leave
+    feeds/NAME.toml    one file a feed that we pull
+
+Secrets are never in these files: a feed names an environment variable or a file that holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from threatshare.errors import ConfigurationError
+from threatshare.model import Kind, Observable
+
+NODE_FILE = "node.toml"
+ASSETS_FILE = "own-assets.toml"
+STORE_FILE = "store.db"
+FEEDS_DIR = "feeds"
+AGREEMENTS_DIR = "agreements"
+
+Purpose = Literal["live", "demo", "exercise"]
+TlpLabel = Literal["clear", "green", "amber", "amber+strict", "red"]
+Reliability = Literal["A", "B", "C", "D", "E", "F"]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Positive = Annotated[int, Meta(gt=0)]
+
+
+class Identity(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[node]``: who we are."""
+
+    name: str
+    """The organisation, as its STIX Identity names it."""
+    sector: str
+    """A word of STIX's industry sectors (STIX 2.1 §10.9), e.g. ``energy``."""
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+    """ISO 3166-1 alpha-2."""
+    administrative_area: Annotated[str, Meta(pattern="^[A-Z]{2}-[A-Z0-9]{1,3}$")]
+    """ISO 3166-2; its prefix equals the country."""
+    identity: Annotated[str, Meta(pattern="^identity--[0-9a-f-]{36}$")]
+    """The id of our STIX Identity; never change it, every indicator id follows from it."""
+    created: str
+    """When the identity was made, RFC 3339."""
+    purpose: Purpose = "live"
+    """Only ``demo`` and ``exercise`` nodes let documentation ranges and reserved names through."""
+
+
+class Sharing(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[sharing]``: what our own indicators say."""
+
+    default_tlp: TlpLabel = "green"
+    """Marking of our own indicators where nothing else is said."""
+    default_confidence: Percent = 70
+    """Confidence of our indicators where the tool that found them states none."""
+    siem_floor: Percent = 1
+    """Indicators under this score are withdrawn from the SIEM collection."""
+
+
+class Serve(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[serve]``: the TAXII server."""
+
+    host: str = "127.0.0.1"
+    """Address that it listens on; put a proxy with TLS before it."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 9000
+    """0: any free port."""
+    public_url: str | None = None
+    """What partners type, e.g. ``https://taxii.example.org``; None: taken from the request."""
+    workers: Positive = 1
+    """Server processes."""
+    max_page_size: Positive = 10_000
+    """Objects on a page at most, whatever a client asks for."""
+    default_page_size: Positive = 1_000
+    """Objects on a page where a client names no limit."""
+    max_content_length: Positive = 10_485_760
+    """Bytes of one POST body."""
+
+
+class Daemon(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[daemon]``: the schedule."""
+
+    publish_every_seconds: Positive = 60
+    """How often what is new is put through the gate."""
+    rescore_every_seconds: Positive = 60
+    """How often the scores that are due are reckoned again."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """``node.toml``."""
+
+    node: Identity
+    sharing: Sharing = Sharing()
+    serve: Serve = Serve()
+    daemon: Daemon = Daemon()
+
+
+class FeedSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """``feeds/NAME.toml``: a source that we pull."""
+
+    kind: Literal["taxii", "stix"]
+    """A TAXII 2.1 server, or a STIX bundle (2.0 or 2.1)."""
+    url: str | None = None
+    """Address of the server, API root, collection or bundle."""
+    path: str | None = None
+    """A bundle on disk."""
+    collection: str | None = None
+    """TAXII: collection id or title, where the address names an API root or a server."""
+    user: str | None = None
+    """Name for Basic authentication."""
+    password_env: str | None = None
+    """Environment variable that holds the password."""
+    password_file: str | None = None
+    """File that holds the password."""
+    token_env: str | None = None
+    """Environment variable that holds a Bearer token."""
+    client_cert: str | None = None
+    """Our TLS certificate, a PEM file."""
+    client_key: str | None = None
+    """The certificate's key, a PEM file."""
+    ca_file: str | None = None
+    """Authorities that may vouch for the server, a PEM file; None: the public ones."""
+    allow_private_address: bool = False
+    """Whether the feed's host may be a private, link-local or loopback address."""
+    reliability: Reliability = "C"
+    """Admiralty scale: A reliable to E unreliable, F cannot be judged."""
+    default_tlp: TlpLabel = "amber+strict"
+    """Marking of objects that carry none."""
+    lineage: str | None = None
+    """Name of the aggregate that this feed copies; feeds of one lineage count once in a score."""
+    every: Annotated[str, Meta(pattern="^[1-9][0-9]*[smhd]$")] = "15m"
+    """Interval in seconds, minutes, hours or days."""
+    cron: str | None = None
+    """Five fields; replaces ``every``."""
+    jitter_seconds: Annotated[int, Meta(ge=0)] = 30
+    """Runs start up to so much later, so that not all begin at once."""
+    page_size: Positive = 1_000
+    """Objects asked for in one request."""
+    page_deadline_seconds: Positive = 60
+    """A page that takes longer ends the run."""
+    run_deadline_seconds: Positive = 3_600
+    """A run that takes longer ends; the next goes on from there."""
+    max_page_bytes: Positive = 64 * 1024 * 1024
+    """Limit of one page, on the wire and after inflating."""
+    max_pages: Positive = 100_000
+    """Pages of one run at most."""
+    enabled: bool = True
+    """False: pulled only when named on the command line."""
+
+
+class AssetsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """``own-assets.toml``."""
+
+    networks: list[str] = []
+    """Public networks of ours in CIDR form; internal ranges are known."""
+    domains: list[str] = []
+    """Domains of ours, with all names below them."""
+    mail_domains: list[str] = []
+    """What stands behind the @ of our mail addresses."""
+    declared_empty: bool = False
+    """True: this organisation states that it has nothing to protect here."""
+
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+_INTERNAL: tuple[Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+        "::1/128",
+    )
+)
+"""Addresses that are inside every organisation's walls (RFC 1918, 6598, 1122, 3927, 4193, 4291)."""
+
+
+@dataclass(frozen=True)
+class OwnAssets:
+    """What is ours, as nothing but configuration can tell."""
+
+    networks: tuple[Network, ...] = ()
+    domains: tuple[str, ...] = ()
+    mail_domains: tuple[str, ...] = ()
+    declared_empty: bool = False
+
+    @property
+    def filled_in(self) -> bool:
+        """Whether anything may be published at all."""
+        return self.declared_empty or bool(self.networks or self.domains or self.mail_domains)
+
+    @cached_property
+    def _suffixes(self) -> frozenset[str]:
+        return frozenset(self.domains) | frozenset(self.mail_domains)
+
+    def owns_address(self, address: Address) -> bool:
+        """Tells whether an address lies in a network of ours."""
+        return any(address.version == net.version and address in net for net in self.networks)
+
+    def inside(self, address: Address) -> bool:
+        """Tells whether an address is on our side of an event: ours, or internal to any organisation."""
+        return self.owns_address(address) or any(address.version == net.version and address in net for net in _INTERNAL)
+
+    def owns_name(self, name: str) -> bool:
+        """Tells whether a canonical host name is one of our domains or below one."""
+        labels = name.split(".")
+        return any(".".join(labels[start:]) in self._suffixes for start in range(len(labels)))
+
+    def owns(self, observable: Observable) -> bool:
+        """Tells whether a canonical observable names something of ours, also inside a URL or mail address."""
+        match observable.kind:
+            case Kind.IPV4 | Kind.IPV6:
+                return self._overlaps(observable.value)
+            case Kind.DOMAIN:
+                return self.owns_name(observable.value)
+            case Kind.EMAIL:
+                return self.owns_name(observable.value.rpartition("@")[2])
+            case Kind.URL:
+                return self._owns_host(host_of(observable.value))
+            case _:
+                return False
+
+    def _overlaps(self, value: str) -> bool:
+        if not self.networks:
+            return False
+        net = ip_network(value, strict=False)
+        return any(net.version == own.version and net.overlaps(own) for own in self.networks)
+
+    def _owns_host(self, host: str) -> bool:
+        try:
+            return self.owns_address(ip_address(host))
+        except ValueError:
+            return self.owns_name(host)
+
+
+def host_of(url: str) -> str:
+    """Gives the host of a canonical URL, an IPv6 address without its brackets; empty where it has none."""
+    authority = url.partition("://")[2].partition("/")[0].partition("?")[0].partition("#")[0]
+    host = authority.rpartition("@")[2]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def load_settings(node_dir: Path) -> Settings:
+    """Reads ``node.toml``; raises ConfigurationError with file, key, value and what was wanted."""
+    file = node_dir / NODE_FILE
+    if not file.is_file():
+        raise ConfigurationError(
+            f"{node_dir} is no node directory: it has no {NODE_FILE}. "
+            "Make one with `threatshare init DIR`, or name yours with --node or THREATSHARE_NODE."
+        )
+    settings = _load(file, Settings)
+    node = settings.node
+    if not node.administrative_area.startswith(node.country + "-"):
+        raise ConfigurationError(
+            f"{file}: node.administrative_area is {node.administrative_area!r}, "
+            f"wanted an ISO 3166-2 code that begins with {node.country}-"
+        )
+    return settings
+
+
+def load_assets(node_dir: Path) -> OwnAssets:
+    """Reads ``own-assets.toml``; raises ConfigurationError at the first entry that cannot be read."""
+    file = node_dir / ASSETS_FILE
+    if not file.is_file():
+        raise ConfigurationError(f"{file} is missing: it tells what is ours and must never leave. Restore it.")
+    read = _load(file, AssetsFile)
+    return parse_assets(read, str(file))
+
+
+def parse_assets(read: AssetsFile, place: str) -> OwnAssets:
+    """Makes typed own assets of the file's text; names are folded to their ASCII lower-case form."""
+    networks = []
+    for text in read.networks:
+        try:
+            networks.append(ip_network(text, strict=False))
+        except ValueError as problem:
+            raise ConfigurationError(f"{place}: networks: {text!r} is no network: {problem}") from problem
+    return OwnAssets(
+        tuple(networks),
+        tuple(_ascii_name(text, f"{place}: domains") for text in read.domains),
+        tuple(_ascii_name(text, f"{place}: mail_domains") for text in read.mail_domains),
+        read.declared_empty,
+    )
+
+
+def load_feeds(node_dir: Path) -> dict[str, FeedSettings]:
+    """Reads every ``feeds/NAME.toml``, by name."""
+    return {file.stem: load_feed(file) for file in sorted((node_dir / FEEDS_DIR).glob("*.toml"))}
+
+
+def load_feed(file: Path) -> FeedSettings:
+    """Reads one feed file; a feed has either an address or a path."""
+    feed = _load(file, FeedSettings)
+    if (feed.url is None) == (feed.path is None):
+        raise ConfigurationError(f"{file}: a feed needs either url or path, and not both")
+    return feed
+
+
+def secret(env: str | None, file: str | None, place: str) -> str | None:
+    """Reads a secret from the environment or a file; None where neither is named."""
+    if env is not None:
+        if env not in os.environ:
+            raise ConfigurationError(f"{place}: the environment variable {env} is not set")
+        return os.environ[env]
+    if file is not None:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as problem:
+            raise ConfigurationError(f"{place}: the secret's file cannot be read: {problem}") from problem
+    return None
+
+
+def _ascii_name(text: str, place: str) -> str:
+    import idna
+
+    name = text.strip().strip(".").lower()
+    if name.isascii():
+        return name
+    try:
+        return idna.encode(name, uts46=True).decode()
+    except idna.IDNAError as problem:
+        raise ConfigurationError(f"{place}: {text!r} is no domain name: {problem}") from problem
+
+
+Read = TypeVar("Read", bound=Struct)
+
+
+def load_toml(file: Path, shape: type[Read]) -> Read:
+    """Reads any closed TOML file of the node directory; the one way in for agreements too."""
+    return _load(file, shape)
+
+
+def _load(file: Path, shape: type[Read]) -> Read:
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ConfigurationError(f"{file} cannot be read: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
+    _refuse_unknown_keys(data, shape, str(file), "")
+    try:
+        return msgspec.convert(data, shape)
+    except msgspec.ValidationError as problem:
+        reason, _, where = str(problem).partition(" - at `$.")
+        key = where.rstrip("`")
+        raise ConfigurationError(f"{file}: {key or 'file'}: {_said(data, key)}{reason}") from problem
+
+
+def _said(data: dict[str, Any], key: str) -> str:
+    value: Any = data
+    for step in key.split(".") if key else []:
+        value = value.get(step) if isinstance(value, dict) else None
+    return f"{value!r} was given. " if value is not None and not isinstance(value, dict) else ""
+
+
+def _refuse_unknown_keys(data: dict[str, Any], shape: type[Struct], file: str, prefix: str) -> None:
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
+    for key, value in data.items():
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+            raise ConfigurationError(f"{file}: unknown key {prefix}{key}; {hint}")
+        inner = known[key]
+        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, Struct):
+            _refuse_unknown_keys(value, inner, file, f"{prefix}{key}.")

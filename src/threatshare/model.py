@@ -1,0 +1,320 @@
+"""The words everyone shares: observables, findings, claims, decisions. Values only, no behaviour that does I/O.
+
+Times are aware UTC datetimes at the edges (suffix ``_at``) and integers of microseconds
+since 1970-01-01 UTC inside the store and on the hot paths (type ``Micros``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+Micros = int
+"""Microseconds since 1970-01-01T00:00:00Z."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(at: datetime) -> Micros:
+    """Converts an aware datetime, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: Micros) -> datetime:
+    """Converts back, exactly."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+class Kind(StrEnum):
+    """What an observable is: a STIX type, and for files the hash algorithm in STIX spelling."""
+
+    IPV4 = "ipv4-addr"
+    IPV6 = "ipv6-addr"
+    DOMAIN = "domain-name"
+    URL = "url"
+    EMAIL = "email-addr"
+    MAC = "mac-addr"
+    MD5 = "file:MD5"
+    SHA1 = "file:SHA-1"
+    SHA256 = "file:SHA-256"
+    SHA512 = "file:SHA-512"
+    PATTERN = "pattern"
+    """A pattern kept whole because it is more than one ``=`` comparison; the value is its normalised text."""
+
+    @property
+    def stix_type(self) -> str:
+        """The STIX type alone, e.g. ``file`` for every hash."""
+        return self.value.partition(":")[0]
+
+    @property
+    def algorithm(self) -> str | None:
+        """The STIX hash algorithm, or None where the observable is no file hash."""
+        return self.value.partition(":")[2] or None
+
+
+class Observable(NamedTuple):
+    """One canonical value with its kind: the unit that is merged, scored and looked up.
+
+    A named tuple, since millions are made and hashed on the way in.
+    """
+
+    kind: Kind
+    value: str
+    """Canonical text, see ``stix.observables``; a network is written address/prefix."""
+
+
+class Tlp(IntEnum):
+    """TLP 2.0 labels in order of restriction (FIRST, August 2022)."""
+
+    CLEAR = 0
+    GREEN = 1
+    AMBER = 2
+    AMBER_STRICT = 3
+    RED = 4
+
+    @property
+    def label(self) -> str:
+        """The label in lower case, e.g. ``amber+strict``."""
+        return self.name.lower().replace("_", "+")
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """The effective marking of one object: object and granular markings, most restrictive wins."""
+
+    tlp: Tlp | None
+    """None: the object carries no TLP marking at all."""
+    unknown: tuple[str, ...] = ()
+    """References to markings that this node cannot read; any of them refuses release."""
+
+
+class Role(StrEnum):
+    """What part a value plays in a finding. Only the first four may become indicators."""
+
+    ATTACKER = "attacker"
+    C2 = "c2"
+    PAYLOAD = "payload"
+    PHISH_SENDER = "phish-sender"
+    KNOWN_INDICATOR = "known-indicator"
+    """The sensor matched a list: becomes a sighting, never a new indicator."""
+    VICTIM_ASSET = "victim-asset"
+    SENSOR = "sensor"
+    THIRD_PARTY = "third-party"
+    REFERENCE = "reference"
+    UNKNOWN = "unknown"
+    """Held for a person, never guessed."""
+
+    @property
+    def is_indicator(self) -> bool:
+        """Whether a value in this role may become an indicator of ours."""
+        return self in _INDICATOR_ROLES
+
+
+_INDICATOR_ROLES = frozenset({Role.ATTACKER, Role.C2, Role.PAYLOAD, Role.PHISH_SENDER})
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One value of a finding, with the role that the rules gave it."""
+
+    observable: Observable
+    role: Role
+    why: str
+    """The rule that decided the role, in words for an analyst."""
+    original: str
+    """The text as it stood in the input; stays local."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one internal tool reported, reduced to values with roles. Everything here stays local."""
+
+    sensor: str
+    """The reader's name, e.g. ``suricata-eve``."""
+    title: str
+    """The tool's own words; never leaves the node."""
+    seen_at: datetime
+    """When it was first observed, UTC."""
+    last_seen_at: datetime
+    observations: tuple[Observation, ...]
+    place: str
+    """Where it was read: file and line."""
+    confidence: int | None = None
+    """The tool's confidence, 0-100, where it states one."""
+    techniques: tuple[str, ...] = ()
+    """ATT&CK technique ids that the finding names, e.g. ``T1566.002``."""
+    count: int = 1
+    """How many events the tool says it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One line, record or object that was not taken, kept aside with its reason."""
+
+    place: str
+    """File and line, URL or object id."""
+    reason: str
+    text: str = ""
+    """The start of what was refused, for a person to look at; stays local."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One source's assertion about one observable, as far as the score needs it."""
+
+    source: str
+    indicator_id: str
+    origin: str
+    """Who said it first (``created_by_ref``, feed lineage, else the source): copies of one origin count once."""
+    reliability: str
+    """Admiralty A-F of the source."""
+    confidence: int | None
+    """The producer's claim 0-100; None is "unspecified", never zero."""
+    observed: Micros
+    """When that source last said so."""
+    valid_from: Micros
+    valid_until: Micros | None
+    revoked: bool = False
+    benign: bool = False
+    """Its indicator types say benign or anomalous only: it is no evidence of malice."""
+    marking: Marking = Marking(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What moves a score beside the claims."""
+
+    false_positives: int = 0
+    """Reports of a false positive by trusted analysts."""
+    confirmed_sightings: int = 0
+    """Own sightings that a person or a sensor confirmed as true positive."""
+    own_asset: bool = False
+    known_benign: str | None = None
+    """Name of the known-benign list that holds the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Our judgement of one observable."""
+
+    value: int
+    """0-100."""
+    terms: tuple[str, ...]
+    """The explanation, one line a term, in the order in which they acted."""
+    next_change: Micros | None
+    """When the value next crosses a band by time alone, never late; None: never."""
+
+    @property
+    def band(self) -> str:
+        """``none`` 0, ``low`` 1-29, ``medium`` 30-69, ``high`` 70-100 (STIX 2.1 Appendix A, N/L/M/H)."""
+        return band_of(self.value)
+
+
+BANDS: tuple[tuple[int, str], ...] = ((70, "high"), (30, "medium"), (1, "low"), (0, "none"))
+
+
+def band_of(value: int) -> str:
+    """Names the band of a score 0-100."""
+    return next(name for floor, name in BANDS if value >= floor)
+
+
+class Verdict(StrEnum):
+    """What the gate says of one object for one audience."""
+
+    RELEASE = "release"
+    HOLD = "hold"
+    """It may leave once a person or a date removes the obstacle."""
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule's word on an object; a decision carries all of them."""
+
+    rule: str
+    """Stable id, e.g. ``marking-ceiling``."""
+    verdict: Verdict
+    text: str
+    """For a person: what was found and what would change it. Never the value itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The gate's answer: the most restrictive verdict, with every reason."""
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+
+
+class CollectionKind(StrEnum):
+    """What a TAXII collection is for."""
+
+    SIEM = "siem"
+    """Merged and scored, for our own tools."""
+    INTERNAL = "internal"
+    """Our indicators, for our own organisation."""
+    PARTNER = "partner"
+    """Our indicators, for one partner under its agreement."""
+    INBOX = "inbox"
+    """Partners write to it; it goes through the same ingest as feeds."""
+    EXCHANGE = "exchange"
+    """A hub's collection: what members post, members read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A TAXII collection of this node."""
+
+    number: int
+    """Row id; the high part of every entry's sequence number."""
+    id: str
+    """UUID, as in the URL."""
+    alias: str
+    title: str
+    kind: CollectionKind
+    partner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who may use the TAXII server, and for what."""
+
+    name: str
+    read: frozenset[str]
+    """Aliases of collections that it may read."""
+    write: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedReport:
+    """What one run of one feed did; the fields that scripts rely on (`pull --json`)."""
+
+    feed: str
+    status: str
+    """``ok`` or ``failed``."""
+    objects: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    retry_after: float | None = None
+    """Seconds after which the partner asked to be called again."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the objects of one run did to the store, counted up batch by batch."""
+
+    objects: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+    rejected: int = 0
+    """Kept aside in the store, each with its reason."""
