@@ -1,0 +1,195 @@
+"""STIX patterns to observables and back.
+
+A pattern whose parts each suffice alone (one ``=``, an OR or IN of such, or an AND of hashes of one
+file, each of which names the file) becomes one observable a part. Anything else is checked against
+the grammar and kept whole. Equality of complex patterns is not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from threatshare.errors import BadValue
+from threatshare.model import Kind, Observable
+from threatshare.stix.observables import MAX_LENGTH, canonical, tidied
+
+MAX_PATTERN = 65_536
+"""Characters."""
+MAX_TERMS = 256
+"""Comparisons, values of a list, qualifiers."""
+MAX_DEPTH = 32
+MAX_STRUCTURE = 16_384
+"""Characters of a pattern outside its strings: the parser's time depends on these, and on the next."""
+MAX_TOKENS = 10 * MAX_TERMS
+
+_QUOTED = r"'[^'\\]*+(?:\\['\\][^'\\]*+)*+'"
+_STRING = rf"'({_QUOTED[1:-1]})'"
+_PATH = r"([a-z0-9-]++:[A-Za-z0-9_.'\"-]++)"
+_SINGLE = re.compile(rf"\[\s*+{_PATH}\s*+==?\s*+{_STRING}\s*+\]").fullmatch
+_LIST = rf"\(\s*+({_QUOTED}(?:\s*+,\s*+{_QUOTED})*+)\s*+\)"
+_TERM = re.compile(rf"\s*+{_PATH}\s*+(?:==?\s*+{_STRING}|IN\s*+{_LIST})\s*+")
+_LISTED = re.compile(_STRING)
+_LINK = re.compile(r"\]\s*+OR\s*+\[|OR\s|AND\s")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_LITERAL = re.compile(r"(?P<typed>[thb]'[^']*+')|'(?:[^'\\]|\\['\\])*+(?P<end>'?)")
+_BRACKET = re.compile(r"[()\[\]]")
+_TOKEN = re.compile(r"''|\w[\w-]*+|[^\w\s]")
+_TERMS = re.compile(r",|\b(?:AND|OR|FOLLOWEDBY|START|WITHIN|REPEATS)\b")
+
+_PATHS: Mapping[str, Kind] = {
+    "ipv4-addr:value": Kind.IPV4,
+    "ipv6-addr:value": Kind.IPV6,
+    "domain-name:value": Kind.DOMAIN,
+    "url:value": Kind.URL,
+    "email-addr:value": Kind.EMAIL,
+    "mac-addr:value": Kind.MAC,
+    **{
+        f"file:hashes.{quote}{spelling}{quote}": kind
+        for kind, spellings in {
+            Kind.MD5: ("MD5", "md5"),
+            Kind.SHA1: ("SHA-1", "SHA1", "sha1", "sha-1"),
+            Kind.SHA256: ("SHA-256", "SHA256", "sha256", "sha-256"),
+            Kind.SHA512: ("SHA-512", "SHA512", "sha512", "sha-512"),
+        }.items()
+        for spelling in spellings
+        for quote in ("", "'", '"')
+    },
+}
+_CANONICAL_PATH: Mapping[Kind, str] = {
+    Kind.MD5: "file:hashes.MD5",
+    Kind.SHA1: "file:hashes.'SHA-1'",
+    Kind.SHA256: "file:hashes.'SHA-256'",
+    Kind.SHA512: "file:hashes.'SHA-512'",
+    **{kind: f"{kind}:value" for kind in (Kind.IPV4, Kind.IPV6, Kind.DOMAIN, Kind.URL, Kind.EMAIL, Kind.MAC)},
+}
+
+
+def pattern_of(observable: Observable) -> str:
+    """Writes the canonical one-comparison pattern of an observable.
+
+    Of a complex pattern that was too long to be kept whole there is only a digest, which is no pattern.
+    """
+    if observable.kind is Kind.PATTERN:
+        return observable.value
+    value = observable.value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"[{_CANONICAL_PATH[observable.kind]} = '{value}']"
+
+
+def read_pattern(pattern: str) -> tuple[Observable, ...]:
+    """Reads a pattern into the observables each of which matches it alone, or one of Kind.PATTERN.
+
+    Raises BadValue where the pattern breaks the grammar, our limits, or names a value that cannot exist.
+    """
+    if len(pattern) > MAX_PATTERN:
+        raise BadValue(f"pattern of {len(pattern)} characters, at most {MAX_PATTERN} are taken")
+    single = _SINGLE(pattern)
+    if single is not None:
+        kind = _PATHS.get(single[1])
+        if kind is not None:
+            return (canonical(kind, _unescaped(single[2])),)
+    text = tidied(pattern)
+    return _alternatives(text) or (_opaque(text),)
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(r"\1", text) if "\\" in text else text
+
+
+def _alternatives(pattern: str) -> tuple[Observable, ...] | None:
+    """Takes a pattern apart at its ORs; None where it holds anything else."""
+    if not (pattern.startswith("[") and pattern.endswith("]")):
+        return None
+    named: list[tuple[Kind, str]] = []
+    links: set[str] = set()
+    at, end = 1, len(pattern) - 1
+    while True:
+        term = _TERM.match(pattern, at, end)
+        kind = _PATHS.get(term[1]) if term is not None else None
+        if term is None or kind is None:
+            return None
+        values = [term[2]] if term[2] is not None else _LISTED.findall(term[3])
+        named += [(kind, _unescaped(value)) for value in values]
+        if len(named) > MAX_TERMS:
+            raise BadValue(f"pattern of more than {MAX_TERMS} comparisons")
+        if term.end() == end:
+            break
+        link = _LINK.match(pattern, term.end(), end)
+        if link is None:
+            return None
+        links.add("AND" if link[0].startswith("AND") else "OR")
+        at = link.end()
+    if "AND" in links and (len(links) > 1 or not _one_file(named)):
+        return None
+    return tuple(dict.fromkeys(canonical(kind, value) for kind, value in named))
+
+
+def _one_file(named: Sequence[tuple[Kind, str]]) -> bool:
+    """Tells whether these are the hashes of one file: each algorithm once, so that each of them names it."""
+    algorithms = [kind.algorithm for kind, _ in named]
+    return None not in algorithms and len(set(algorithms)) == len(algorithms)
+
+
+def _opaque(pattern: str) -> Observable:
+    """Checks a complex, tidied pattern against limits and grammar, and takes it whole."""
+    structure = _structure(pattern)
+    _check_size(structure)
+    try:
+        fault = _fault(structure) if len(structure) <= _KEPT else _fault.__wrapped__(structure)
+    except RecursionError as problem:
+        raise BadValue("pattern is too deeply nested") from problem
+    if fault is not None:
+        raise BadValue(f"pattern breaks the STIX grammar, its strings left out: {fault}")
+    return canonical(Kind.PATTERN, pattern) if len(pattern) <= MAX_LENGTH else _digested(pattern)
+
+
+def _check_size(structure: str) -> None:
+    if len(structure) > MAX_STRUCTURE or len(_TOKEN.findall(structure)) > MAX_TOKENS:
+        raise BadValue(f"pattern of more than {MAX_STRUCTURE} characters or {MAX_TOKENS} parts beside its strings")
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(structure):
+        depth += 1 if bracket in "([" else -1
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH or len(_TERMS.findall(structure)) >= MAX_TERMS:
+        raise BadValue(f"pattern nested deeper than {MAX_DEPTH} or of more than {MAX_TERMS} terms")
+
+
+def _structure(pattern: str) -> str:
+    """Gives a pattern with its strings emptied: what is in them has no part in the grammar, but takes its time.
+
+    Raises BadValue for a string that does not end or has a wrong escape; the grammar would look for
+    its end from each of its quotes.
+    """
+
+    def emptied(match: re.Match[str]) -> str:
+        if match["typed"]:
+            return match["typed"]
+        if not match["end"]:
+            raise BadValue("pattern breaks the STIX grammar: a string without end, or with a wrong escape")
+        return "''"
+
+    return _LITERAL.sub(emptied, pattern)
+
+
+_KEPT = 1024
+"""Longest structure whose verdict is cached, in characters."""
+
+
+@lru_cache(maxsize=4096)
+def _fault(structure: str) -> str | None:
+    """Says how a pattern breaks the grammar; cached, since feeds have few forms and the parser takes milliseconds."""
+    from stix2patterns.exceptions import ParseException
+    from stix2patterns.v21.pattern import Pattern
+
+    try:
+        Pattern(structure)
+    except (ParseException, ValueError) as problem:
+        return str(problem)[:200]
+    return None
+
+
+def _digested(pattern: str) -> Observable:
+    from hashlib import sha256
+
+    return Observable(Kind.PATTERN, f"sha256:{sha256(pattern.encode()).hexdigest()}")
