@@ -1,0 +1,1 @@
+"""Judges what is known of an observable: decay, score, known-benign lists."""
