@@ -1,0 +1,143 @@
+"""What the gate is asked: which object, for whom, and what it may take as given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from threatshare.config import OwnAssets, Purpose
+from threatshare.errors import BadValue
+from threatshare.model import CollectionKind, Marking, Observable, Tlp
+from threatshare.policy.agreements import Agreement
+from threatshare.policy.markings import effective, marking_of
+
+OWN = "own"
+"""The source of what we made ourselves."""
+
+_read = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom a collection is for."""
+
+    name: str
+    """The collection's alias."""
+    kind: CollectionKind
+    agreement: Agreement | None = None
+    """With the partner, where it is for one."""
+
+    @property
+    def ceiling(self) -> Tlp | None:
+        """The most restrictive TLP that may reach it; None: nothing may.
+
+        RED is for named recipients, so it reaches no collection of our own organisation. What stands
+        in an inbox or an exchange was posted there; nothing is published into it.
+        """
+        if self.kind is CollectionKind.PARTNER:
+            return self.agreement.outbound.ceiling if self.agreement is not None else None
+        return Tlp.AMBER_STRICT if self.kind in (CollectionKind.INTERNAL, CollectionKind.SIEM) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An object that may leave, with what is known of it here."""
+
+    content: Mapping[str, Any]
+    """The object as decoded JSON."""
+    observables: tuple[Observable, ...]
+    """What its pattern names; empty for a type without pattern."""
+    marking: Marking
+    """Its effective marking."""
+    source: str = OWN
+    """Who gave it to us: ``own``, or the feed or account that brought it."""
+    origin: str | None = None
+    """Who said it first, where that is known: an identity id or a lineage."""
+    about: str | None = None
+    """For a sighting: the source of what was sighted, ``own`` where that is ours."""
+    score: int | None = None
+    """Our score of the observable; None: there is none."""
+
+    @property
+    def type(self) -> str:
+        """The STIX type; empty where it has none."""
+        return str(self.content.get("type", ""))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for every object of a run."""
+
+    own: OwnAssets
+    purpose: Purpose
+    our_identity: str
+    today: date
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
+    """All agreements, by partner: they say what may be passed on."""
+    siem_floor: int = 0
+    """Indicators under this score do not enter the SIEM collection."""
+
+    def agreement_with(self, sender: str) -> Agreement | None:
+        """Gives the agreement with whoever stands behind a feed, an account or an identity."""
+        return self._by_sender.get(sender)
+
+    @cached_property
+    def _by_sender(self) -> dict[str, Agreement]:
+        return {sender: one for one in self.agreements.values() for sender in one.senders}
+
+
+def candidate_of(
+    body: bytes,
+    observables: Sequence[Observable],
+    default_tlp: Tlp | None = None,
+    source: str = OWN,
+    origin: str | None = None,
+    about: str | None = None,
+    score: int | None = None,
+) -> Candidate:
+    """Makes a candidate of an object's JSON text; raises BadValue where that is no object.
+
+    ``default_tlp`` counts where the object carries no TLP, as its source's agreement or feed says;
+    our own objects have none, since they are always marked.
+    """
+    try:
+        content = _read(body)
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise BadValue(f"no JSON object: {problem}") from problem
+    marking = read_marking(content)
+    if default_tlp is not None:
+        marking = effective(marking, default_tlp)
+    return Candidate(content, tuple(observables), marking, source, origin, about, score)
+
+
+def read_marking(content: Mapping[str, Any]) -> Marking:
+    """Gives the marking that an object carries, on itself and on its parts.
+
+    What should be a list of ids and is not counts as one unknown marking.
+    """
+    refs = _texts(content.get("object_marking_refs", ()))
+    granular = content.get("granular_markings", ())
+    if not granular:
+        return marking_of(refs)
+    parts = granular if isinstance(granular, list) else [granular]
+    return marking_of(refs, _texts([_part(one) for one in parts if not _is_language(one)]))
+
+
+def _is_language(part: object) -> bool:
+    """Tells whether a part carries a language instead of a marking (STIX 2.1 §7.2.3)."""
+    return isinstance(part, dict) and "lang" in part and "marking_ref" not in part
+
+
+def _part(part: object) -> object:
+    return part.get("marking_ref") if isinstance(part, dict) else part
+
+
+def _texts(value: object) -> Sequence[str]:
+    if not isinstance(value, (list, tuple)):
+        return ("unreadable",)
+    return [one if isinstance(one, str) else "unreadable" for one in value]

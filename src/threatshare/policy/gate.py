@@ -1,0 +1,261 @@
+"""The gate: deny by default, every reason shown, and one way out.
+
+``decide`` is a pure function of an object, an audience and the facts: it asks every rule and gives the
+most restrictive verdict with all reasons. ``clear`` turns a release into a ``Cleared``, the only type
+that collections and partners accept; before that it reads the very bytes that would leave once more,
+by another way than the rules do, so that a mistake in one of the two does not let a marking through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, NoReturn, final
+
+import msgspec
+
+from threatshare.errors import BadValue
+from threatshare.model import Decision, Micros, Reason, Tlp, Verdict
+from threatshare.policy import rules
+from threatshare.policy.agreements import standing
+from threatshare.policy.candidates import OWN, Audience, Candidate, Facts, candidate_of, read_marking
+from threatshare.policy.fields import is_canonical_marking
+from threatshare.policy.markings import marking_of
+from threatshare.stix.received import Received
+from threatshare.stix.timestamps import read_timestamp
+from threatshare.stix.tlp import TLP_IDS
+
+__all__ = [
+    "OWN",
+    "RULES",
+    "Audience",
+    "Candidate",
+    "Cleared",
+    "Facts",
+    "candidate_of",
+    "clear",
+    "clear_withdrawal",
+    "decide",
+    "may_exchange",
+    "policy_of",
+]
+
+Rule = Callable[[Candidate, Audience, Facts], tuple[Reason, ...]]
+
+RULES: tuple[Rule, ...] = (
+    rules.agreement_in_force,
+    rules.exercise,
+    rules.marking_ceiling,
+    rules.marking_unknown,
+    rules.no_echo,
+    rules.onward,
+    rules.own_assets_declared,
+    rules.own_asset,
+    rules.reserved,
+    rules.allowed_fields,
+    rules.minimum_score,
+    rules.object_type,
+)
+"""In the order in which reasons are shown; the verdict does not depend on it."""
+
+RULES_VERSION = 1
+"""Raised with every change of what the rules let out: what was released is then examined anew."""
+
+SERVED_BYTES = "served-bytes"
+"""Rule id of the second look, at the bytes that would leave."""
+WITHDRAWAL = "withdrawal"
+"""Rule id of withdrawals."""
+
+_WITHDRAWN_DIFFERS = frozenset({"modified", "revoked", "valid_from", "valid_until"})
+_MARKING_ID = re.compile(rb"marking-definition--[^\"\\\s]*")
+_TLP_BY_BYTES = {ref.encode(): tlp for ref, tlp in TLP_IDS.items()}
+_RED = tuple(ref for ref, tlp in _TLP_BY_BYTES.items() if tlp is Tlp.RED)
+_TOKEN = object()
+
+_read = msgspec.json.Decoder(dict[str, Any]).decode
+_write = msgspec.json.Encoder().encode
+
+
+@final
+class Cleared:
+    """One object that the gate lets out to one audience. Only the gate makes it; nothing changes it."""
+
+    __slots__ = ("audience", "body", "decision", "object_id", "spec_version", "type", "version")
+
+    object_id: str
+    version: Micros
+    """``modified``, or ``created`` where it has none."""
+    type: str
+    spec_version: str
+    body: bytes
+    """What is stored and served, to the byte."""
+    audience: str
+    """Alias of the collection that it was cleared for."""
+    decision: Decision
+
+    def __init__(self, token: object, content: dict[str, Any], body: bytes, audience: str, decision: Decision) -> None:
+        if token is not _TOKEN:
+            raise TypeError("only the gate makes Cleared: call threatshare.policy.gate.clear")
+        put = object.__setattr__
+        put(self, "object_id", str(content["id"]))
+        put(self, "version", read_timestamp(str(content.get("modified") or content.get("created"))))
+        put(self, "type", str(content["type"]))
+        put(self, "spec_version", str(content.get("spec_version", "2.1")))
+        put(self, "body", body)
+        put(self, "audience", audience)
+        put(self, "decision", decision)
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Cleared has no subclasses")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Cleared is never changed: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Cleared is never changed: {name}")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("Cleared is neither copied nor pickled: it is made by the gate, for one audience")
+
+    def __repr__(self) -> str:
+        return f"Cleared({self.object_id} for {self.audience})"
+
+
+def decide(candidate: Candidate, audience: Audience, facts: Facts) -> Decision:
+    """Decides whether an object may leave for an audience; the most restrictive verdict, with every rule's reasons."""
+    reasons: list[Reason] = []
+    for rule in RULES:
+        reasons += rule(candidate, audience, facts)
+    return Decision(_strictest(reasons), tuple(reasons))
+
+
+def clear(candidate: Candidate, body: bytes, audience: Audience, facts: Facts) -> Cleared | Decision:
+    """Clears the bytes of an object for an audience, or gives the decision that keeps it here."""
+    decision = decide(candidate, audience, facts)
+    if decision.verdict is not Verdict.RELEASE:
+        return decision
+    found = _second_look(candidate, body, audience)
+    if isinstance(found, dict):
+        return Cleared(_TOKEN, found, body, audience.name, decision)
+    return Decision(Verdict.REFUSE, (*decision.reasons, *found))
+
+
+def clear_withdrawal(body: bytes, released: bytes, audience: Audience, facts: Facts) -> Cleared | Decision:
+    """Clears a revoked version of what the audience already has.
+
+    ``released`` is the version that was served to it last, as the store holds it. A withdrawal says
+    nothing new, so it goes out also where the object itself no longer may: under an expired
+    agreement, a lowered ceiling, for what turned out to be ours. It must be of our own making and
+    differ from the released version in nothing but its time, its validity and ``revoked``.
+    """
+    try:
+        now, before = _read(body), _read(released)
+        later = _version(now) > _version(before)
+        for name in ("valid_from", "valid_until"):
+            if name in now:
+                read_timestamp(str(now[name]))
+    except (msgspec.DecodeError, RecursionError, BadValue) as problem:
+        return Decision(Verdict.REFUSE, (rules.refuse(WITHDRAWAL, f"cannot be read: {problem}"),))
+    changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
+    faults = []
+    if now.get("revoked") is not True:
+        faults.append("is not revoked")
+    if not later:
+        faults.append("is not modified later than what was released")
+    if facts.our_identity not in (now.get("created_by_ref"), now.get("id")):
+        faults.append("is not ours, and only its creator withdraws an object")
+    if _write(now) != body:
+        faults.append("is not written as our writer writes")
+    if not changed <= _WITHDRAWN_DIFFERS:
+        faults.append(f"differs from what was released in {', '.join(sorted(changed - _WITHDRAWN_DIFFERS))}")
+    if faults:
+        return Decision(Verdict.REFUSE, tuple(rules.refuse(WITHDRAWAL, f"the withdrawal {fault}") for fault in faults))
+    reason = Reason(WITHDRAWAL, Verdict.RELEASE, "withdraws what this audience was given")
+    return Cleared(_TOKEN, now, body, audience.name, Decision(Verdict.RELEASE, (reason,)))
+
+
+def may_exchange(raw: bytes, received: Received) -> str | None:
+    """Gives the reason for which what a member posts may not stand in an exchange; None where it may.
+
+    TLP:RED is for named recipients, and a marking that we cannot read may forbid anything. An object
+    without marking is its poster's own to show to the members. The bytes are looked at too: where a
+    property stands in them twice, readers differ on which one counts.
+    """
+    marking = marking_of(received.object_marking_refs, (one.marking_ref or "" for one in received.granular_markings))
+    if marking.unknown:
+        return f"{received.id}: {rules.unread(marking.unknown[0])}"
+    if marking.tlp is Tlp.RED or (received.type != "marking-definition" and any(ref in raw for ref in _RED)):
+        return f"{received.id}: TLP:RED is for named recipients and does not go to an exchange"
+    return None
+
+
+def policy_of(audience: Audience, facts: Facts) -> bytes:
+    """Gives a digest of all that decisions for an audience depend on beside the object itself.
+
+    While it stays the same, so do the decisions; it changes with an agreement's terms, with the day on
+    which one begins or ends, with own assets, and with the rules.
+    """
+    agreement = audience.agreement
+    terms = (
+        RULES_VERSION,
+        (audience.name, audience.kind.value, _standing_of(audience, facts)),
+        (agreement.outbound, sorted(agreement.senders)) if agreement is not None else None,
+        (facts.purpose, facts.our_identity, facts.siem_floor),
+        [str(one) for one in facts.own.networks],
+        (facts.own.domains, facts.own.mail_domains, facts.own.declared_empty),
+        [
+            (name, one.inbound.onward_max_tlp, sorted(one.senders), bool(standing(one, facts.today)))
+            for name, one in sorted(facts.agreements.items())
+        ],
+    )
+    return sha256(_write(terms)).digest()
+
+
+def _standing_of(audience: Audience, facts: Facts) -> bool:
+    return bool(standing(audience.agreement, facts.today))
+
+
+def _strictest(reasons: list[Reason]) -> Verdict:
+    verdict = Verdict.RELEASE
+    for reason in reasons:
+        if reason.verdict is Verdict.REFUSE:
+            return Verdict.REFUSE
+        if reason.verdict is Verdict.HOLD:
+            verdict = Verdict.HOLD
+    return verdict
+
+
+def _version(content: dict[str, Any]) -> Micros:
+    return read_timestamp(str(content.get("modified") or content.get("created")))
+
+
+def _second_look(candidate: Candidate, body: bytes, audience: Audience) -> dict[str, Any] | list[Reason]:
+    """Reads the bytes that would leave: gives their content, or why they must not."""
+    try:
+        content = _read(body)
+        _version(content)
+    except (msgspec.DecodeError, RecursionError, BadValue) as problem:
+        return [rules.refuse(SERVED_BYTES, f"what would be served cannot be read: {problem}")]
+    named = isinstance(content.get("id"), str) and isinstance(content.get("type"), str)
+    # What we made is what our writer writes, to the byte: no property twice, nothing between.
+    exact = candidate.source != OWN or _write(content) == body
+    if content != candidate.content or not named or not exact:
+        return [rules.refuse(SERVED_BYTES, "what would be served is not what was decided on")]
+    if content.get("type") == "marking-definition" and is_canonical_marking(content):
+        return content
+    # Every id of a marking anywhere in the bytes, also where an escape or a repeated property hides it from a parser.
+    found = set(_MARKING_ID.findall(body))
+    if b"\\u" in body:
+        found |= set(_MARKING_ID.findall(_write(content)))
+    marking = read_marking(content)
+    levels = [_TLP_BY_BYTES.get(ref) for ref in found] + [marking.tlp]
+    faults = []
+    if marking.unknown or None in levels[:-1]:
+        faults.append("what would be served bears a marking that this node cannot read")
+    if marking.tlp is None:
+        faults.append("what would be served carries no TLP marking")
+    ceiling = audience.ceiling
+    if ceiling is None or any(level is not None and level > ceiling for level in levels):
+        faults.append(f"what would be served is marked above the ceiling of {audience.name}")
+    return [rules.refuse(SERVED_BYTES, fault) for fault in faults] or content

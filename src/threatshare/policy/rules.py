@@ -1,0 +1,308 @@
+"""The gate's rules: each looks at one thing and gives its reasons, in words, without the value itself.
+
+Every rule speaks on every object, so that a decision shows what was looked at; a rule that has
+nothing against the object gives one reason that releases. Rules know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import re
+
+from threatshare.model import CollectionKind, Kind, Reason, Tlp, Verdict
+from threatshare.policy.agreements import RULE as AGREEMENT_IN_FORCE
+from threatshare.policy.agreements import Agreement, standing
+from threatshare.policy.candidates import OWN, Audience, Candidate, Facts
+from threatshare.policy.fields import Known, faults, is_canonical_marking
+from threatshare.policy.mentions import mentioned
+from threatshare.triage.benign import known_benign
+
+Reasons = tuple[Reason, ...]
+
+MARKING_CEILING = "marking-ceiling"
+MARKING_UNKNOWN = "marking-unknown"
+EXERCISE = "exercise"
+NO_ECHO = "no-echo"
+ONWARD = "onward"
+OWN_ASSETS_NOT_DECLARED = "own-assets-not-declared"
+OWN_ASSET = "own-asset"
+RESERVED = "reserved"
+ALLOWED_FIELDS = "allowed-fields"
+MINIMUM_SCORE = "minimum-score"
+OBJECT_TYPE = "object-type"
+
+_COMPANIONS = frozenset({"identity", "marking-definition"})
+"""Types that carry no intelligence and go along with what refers to them."""
+_INSIDE = (CollectionKind.INTERNAL, CollectionKind.SIEM)
+
+
+_MARKING_ID = re.compile("marking-definition--[0-9a-f-]{36}").fullmatch
+
+
+def unread(ref: str) -> str:
+    """Says that a marking is unknown; names it only where it has the form of an id."""
+    named = ref if _MARKING_ID(ref) else "of no form that we know"
+    return f"bears a marking that this node cannot read: {named}"
+
+
+def refuse(rule: str, text: str) -> Reason:
+    """Makes a reason that refuses."""
+    return Reason(rule, Verdict.REFUSE, text)
+
+
+def _passes(rule: str, text: str) -> Reasons:
+    return (Reason(rule, Verdict.RELEASE, text),)
+
+
+def _texts(candidate: Candidate, name: str) -> list[str]:
+    """Gives the texts of a list property; others' objects may hold anything there."""
+    value = candidate.content.get(name)
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+_IN_FORCE = _passes(AGREEMENT_IN_FORCE, "the agreement is signed and in force and covers this collection")
+_NO_AGREEMENT_NEEDED = _passes(AGREEMENT_IN_FORCE, "our own organisation: no agreement is needed")
+
+
+def agreement_in_force(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Wants a signed agreement in force that covers the collection; our own organisation needs none."""
+    if audience.kind in _INSIDE:
+        return _NO_AGREEMENT_NEEDED
+    if audience.kind is not CollectionKind.PARTNER:
+        text = f"what stands in an {audience.kind.value} was posted there; nothing is published into it"
+        return (refuse(AGREEMENT_IN_FORCE, text),)
+    reasons = standing(audience.agreement, facts.today)
+    covered = audience.agreement.outbound.collections if audience.agreement is not None else None
+    if covered is not None and audience.name not in covered:
+        text = f"the agreement does not cover the collection {audience.name} (outbound.collections)"
+        reasons.append(refuse(AGREEMENT_IN_FORCE, text))
+    return tuple(reasons) or _IN_FORCE
+
+
+_NOT_MIXED = _passes(EXERCISE, "exercise and live data do not meet")
+
+
+def exercise(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Keeps exercise data on exercise nodes, and live data from agreements made for exercises only."""
+    reasons = []
+    if facts.purpose != "exercise":
+        if any(label.startswith("exercise:") for label in _texts(candidate, "labels")):
+            reasons.append(refuse(EXERCISE, "labelled as exercise data, which never leaves a live or demo node"))
+        if audience.agreement is not None and audience.agreement.outbound.exercise_only:
+            reasons.append(refuse(EXERCISE, "the agreement is for exercises only, and this node is not for exercises"))
+    return tuple(reasons) or _NOT_MIXED
+
+
+_BELOW_CEILING = {
+    (tlp, ceiling): _passes(MARKING_CEILING, f"TLP:{tlp.label.upper()}, the ceiling is TLP:{ceiling.label.upper()}")
+    for tlp in Tlp
+    for ceiling in Tlp
+    if tlp <= ceiling
+}
+_DEFINITION = _passes(MARKING_CEILING, "a TLP 2.0 definition itself, which says nothing but its label")
+
+
+def marking_ceiling(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Wants a TLP marking no more restrictive than the audience's ceiling."""
+    if candidate.type == "marking-definition" and is_canonical_marking(candidate.content):
+        return _DEFINITION
+    tlp, ceiling = candidate.marking.tlp, audience.ceiling
+    if tlp is None:
+        return (refuse(MARKING_CEILING, "carries no TLP marking"),)
+    if ceiling is None:
+        return (
+            refuse(
+                MARKING_CEILING, f"TLP:{tlp.label.upper()}, and {audience.name} has no ceiling: nothing may reach it"
+            ),
+        )
+    if tlp > ceiling:
+        text = f"TLP:{tlp.label.upper()} is above the ceiling of {audience.name}, TLP:{ceiling.label.upper()}"
+        return (refuse(MARKING_CEILING, text),)
+    return _BELOW_CEILING[tlp, ceiling]
+
+
+_ALL_READ = _passes(MARKING_UNKNOWN, "every marking is known")
+
+
+def marking_unknown(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Wants every marking to be one that this node can read."""
+    return tuple(refuse(MARKING_UNKNOWN, unread(ref)) for ref in candidate.marking.unknown) or _ALL_READ
+
+
+_NO_ECHO = _passes(NO_ECHO, "did not come from this audience")
+
+
+def no_echo(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Sends nobody what came from them, and nothing from elsewhere that claims to be ours."""
+    reasons = []
+    ours = candidate.content.get("created_by_ref") == facts.our_identity
+    if candidate.source != OWN and ours:
+        reasons.append(refuse(NO_ECHO, "names us as its creator, but came from elsewhere"))
+    if audience.agreement is not None and candidate.source != OWN:
+        senders = audience.agreement.senders
+        if candidate.source in senders or candidate.origin in senders:
+            reasons.append(refuse(NO_ECHO, f"came from {audience.agreement.partner} itself"))
+    return tuple(reasons) or _NO_ECHO
+
+
+_STAYS_INSIDE = _passes(ONWARD, "stays in our own organisation")
+_OUR_OWN = _passes(ONWARD, "ours, and about nothing that others gave us")
+_FEEDBACK = _passes(ONWARD, "feedback to whoever gave it to us")
+_MAY_GO_ON = _passes(ONWARD, "its source allows passing it on")
+
+
+def onward(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Passes on what others gave us only as far as its marking and the agreement with its source allow."""
+    if audience.kind in _INSIDE:
+        return _STAYS_INSIDE
+    if candidate.source != OWN:
+        return _onward_from(candidate.source, candidate, facts)
+    if candidate.type != "sighting":
+        return _OUR_OWN
+    if candidate.about is None:
+        return (refuse(ONWARD, "a sighting of something whose source is not known"),)
+    if candidate.about == OWN:
+        return _OUR_OWN
+    if audience.agreement is not None and candidate.about in audience.agreement.senders:
+        return _FEEDBACK
+    return _onward_from(candidate.about, candidate, facts)
+
+
+def _onward_from(source: str, candidate: Candidate, facts: Facts) -> Reasons:
+    reasons = []
+    tlp = candidate.marking.tlp
+    if tlp is None or tlp >= Tlp.AMBER:
+        reasons.append(
+            refuse(ONWARD, "came from another source and is not marked TLP:CLEAR or TLP:GREEN: never goes on")
+        )
+    agreement = facts.agreement_with(source)
+    if agreement is None:
+        reasons.append(refuse(ONWARD, "came from another source, and no agreement says that it may go on"))
+    else:
+        reasons += _onward_under(agreement, tlp, facts)
+    first = facts.agreement_with(candidate.origin) if candidate.origin is not None else None
+    if first is not None and first is not agreement:
+        reasons += _onward_under(first, tlp, facts)
+    return tuple(reasons) or _MAY_GO_ON
+
+
+def _onward_under(agreement: Agreement, tlp: Tlp | None, facts: Facts) -> list[Reason]:
+    name = f"agreement with {agreement.partner}"
+    if standing(agreement, facts.today):
+        return [refuse(ONWARD, f"the {name}, from whom it came, is not in force")]
+    limit = agreement.inbound.onward_max_tlp
+    if limit is None:
+        return [refuse(ONWARD, f"the {name}, from whom it came, lets nothing go on (inbound.onward_max_tlp)")]
+    if tlp is None or tlp > (Tlp.GREEN if limit == "green" else Tlp.CLEAR):
+        return [refuse(ONWARD, f"the {name}, from whom it came, lets go on at most TLP:{limit.upper()}")]
+    return []
+
+
+_DECLARED = _passes(OWN_ASSETS_NOT_DECLARED, "own assets are declared")
+_NOT_DECLARED = (
+    refuse(
+        OWN_ASSETS_NOT_DECLARED,
+        "own-assets.toml names nothing of ours: fill it in, or state declared_empty = true",
+    ),
+)
+
+
+def own_assets_declared(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Lets nothing out of a node that has not said what is its own."""
+    return _DECLARED if facts.own.filled_in else _NOT_DECLARED
+
+
+_NOTHING_OF_OURS = _passes(OWN_ASSET, "names nothing of ours")
+
+
+def own_asset(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Lets out no value that is ours, and holds values that mention us."""
+    reasons = []
+    for one in candidate.observables:
+        if one.kind is Kind.PATTERN:
+            text = "a compound pattern is not searched for own assets: a person decides"
+            reasons.append(Reason(OWN_ASSET, Verdict.HOLD, text))
+        elif facts.own.owns(one):
+            reasons.append(refuse(OWN_ASSET, f"the {one.kind} is ours (own-assets.toml)"))
+        elif (mention := mentioned(one, facts.own)) is not None:
+            text = f"the {one.kind} mentions {mention} of ours"
+            verdict = Verdict.HOLD if mention == "a domain" else Verdict.REFUSE
+            reasons.append(Reason(OWN_ASSET, verdict, text))
+    if candidate.type == "indicator" and not candidate.observables:
+        reasons.append(refuse(OWN_ASSET, "an indicator without a value that could be checked"))
+    return tuple(reasons) or _NOTHING_OF_OURS
+
+
+_NOT_RESERVED = _passes(RESERVED, "no value is reserved or known benign")
+
+
+def reserved(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Lets out no reserved range or name and nothing on a hard known-benign list."""
+    reasons = []
+    for one in candidate.observables:
+        name = known_benign(one, facts.purpose)
+        if name is not None:
+            reasons.append(refuse(RESERVED, f"the {one.kind} is no evidence of an attack: {name}"))
+    return tuple(reasons) or _NOT_RESERVED
+
+
+_ONLY_ALLOWED = _passes(ALLOWED_FIELDS, "says only what our builder writes")
+_AS_IT_CAME = _passes(ALLOWED_FIELDS, "not ours: goes on as its creator wrote it")
+
+
+def allowed_fields(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Wants objects of ours to consist of allowed properties with generated values, naming us only as agreed."""
+    if candidate.source != OWN:
+        return _AS_IT_CAME
+    reasons = []
+    observable = candidate.observables[0] if len(candidate.observables) == 1 else None
+    known = Known(facts.our_identity, observable, audience.kind, candidate.content)
+    wrong = faults(candidate.type, known)
+    if wrong:
+        text = f"missing, or not what our builder writes: {', '.join(sorted(wrong))}"
+        reasons.append(refuse(ALLOWED_FIELDS, text))
+    names_us = "created_by_ref" in candidate.content or candidate.type == "identity"
+    attribution = audience.agreement.outbound.attribution if audience.agreement is not None else "may"
+    if attribution == "must-not" and names_us:
+        reasons.append(refuse(ALLOWED_FIELDS, "names us, which the agreement forbids (outbound.attribution)"))
+    if attribution == "must" and not names_us and candidate.type != "marking-definition":
+        reasons.append(refuse(ALLOWED_FIELDS, "does not name us, which the agreement demands (outbound.attribution)"))
+    return tuple(reasons) or _ONLY_ALLOWED
+
+
+_SCORED = _passes(MINIMUM_SCORE, "no minimum score applies, or it is reached")
+
+
+def minimum_score(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Holds indicators under the audience's minimum score; withdrawals need none."""
+    floor = facts.siem_floor if audience.kind is CollectionKind.SIEM else 0
+    if audience.agreement is not None:
+        floor = audience.agreement.outbound.min_score
+    if floor == 0 or candidate.type != "indicator" or candidate.content.get("revoked") is True:
+        return _SCORED
+    if candidate.score is None:
+        return (Reason(MINIMUM_SCORE, Verdict.HOLD, f"has no score; {audience.name} takes {floor} and above"),)
+    if candidate.score < floor:
+        text = f"score {candidate.score}; {audience.name} takes {floor} and above"
+        return (Reason(MINIMUM_SCORE, Verdict.HOLD, text),)
+    return _SCORED
+
+
+_TYPE_AGREED = _passes(OBJECT_TYPE, "a type that this audience takes")
+
+
+def object_type(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Wants a type, and for indicators an indicator type, that the audience takes."""
+    if candidate.type in _COMPANIONS:
+        return _TYPE_AGREED
+    outbound = audience.agreement.outbound if audience.agreement is not None else None
+    types = outbound.object_types if outbound is not None else _INSIDE_TYPES.get(audience.kind, ())
+    if candidate.type not in types:
+        listed = ", ".join(types) or "nothing"
+        return (refuse(OBJECT_TYPE, f"of a type that {audience.name} does not take; it takes {listed}"),)
+    wanted = outbound.indicator_types if outbound is not None and candidate.type == "indicator" else None
+    if wanted is not None and not any(one in wanted for one in _texts(candidate, "indicator_types")):
+        return (refuse(OBJECT_TYPE, f"of no indicator type that the agreement names: {', '.join(wanted)}"),)
+    return _TYPE_AGREED
+
+
+_INSIDE_TYPES = {CollectionKind.SIEM: ("indicator",), CollectionKind.INTERNAL: ("indicator", "sighting")}
