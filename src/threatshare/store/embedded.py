@@ -1,0 +1,101 @@
+"""The store as the flows use it: one writing connection, one transaction at a time."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+from threatshare.model import Micros, Tlp
+from threatshare.stix.claims import NewClaim
+from threatshare.stix.received import Received
+from threatshare.store import knowledge, objects, sources
+from threatshare.store.connection import Connection, open_writer, transaction
+from threatshare.store.keys import key_maker, object_key, store_secret
+
+
+class Store:
+    """The embedded store, open for writing. Its methods that write are called inside ``writing()``."""
+
+    def __init__(self, file: Path, cap_of: knowledge.CapOf) -> None:
+        self.conn: Connection = open_writer(file)
+        with transaction(self.conn):
+            self.key_of = key_maker(store_secret(self.conn))
+        self._origins = sources.Origins(self.conn)
+        self._cap_of = cap_of
+        self._lock = RLock()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Holds the store for one transaction, against this process's threads and other processes."""
+        with self._lock:
+            try:
+                with transaction(self.conn):
+                    yield self.conn
+            except BaseException:
+                self._origins.forget()
+                raise
+
+    @contextmanager
+    def trying(self) -> Iterator[Connection]:
+        """Holds the store for a transaction whose writes are all undone: for showing what would happen."""
+        with self._lock:
+            self.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.conn
+            finally:
+                self._origins.forget()
+                self.conn.execute("ROLLBACK")
+
+    def source(
+        self, name: str, kind: str, reliability: str, default_tlp: Tlp, lineage: str | None = None
+    ) -> sources.Source:
+        """Gives the source of that name, registered where it is new or has changed."""
+        known = sources.sources(self.conn).get(name)
+        if known and (known.reliability, known.default_tlp, known.lineage) == (reliability, default_tlp, lineage):
+            return known
+        with self.writing():
+            return sources.register_source(self.conn, name, kind, reliability, default_tlp, lineage)
+
+    def sort_out(self, source: sources.Source, read: Sequence[tuple[bytes, Received]], now: Micros) -> objects.Sorted:
+        """Tells new and changed objects from those already held."""
+        return objects.sort_out(self.conn, self.key_of, source.number, read, now)
+
+    def merge(
+        self, source: sources.Source, batch: Sequence[tuple[objects.Fresh, NewClaim | None]], now: Micros
+    ) -> knowledge.Merged:
+        """Keeps the originals, brings their claims onto observables and scores these."""
+        objects.keep(self.conn, [fresh for fresh, _ in batch], now)
+        reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
+        return knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
+
+    def holders(self, stix_id: str) -> list[str]:
+        """Gives the names of the sources that an object of some id came from."""
+        keys = {object_key(self.key_of, one.number, stix_id): one.name for one in sources.sources(self.conn).values()}
+        return [keys[key] for key in objects.held_keys(self.conn, keys)]
+
+    def checkpoint(self) -> None:
+        """Brings the write-ahead log back into the file and cuts it short, where no reader is in the way."""
+        with self._lock:
+            self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.conn.close()
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keeps the garbage collector from walking a batch's rows again and again: a third of the time otherwise.
+
+    They hold no cycles, so nothing is left behind.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

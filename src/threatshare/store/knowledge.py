@@ -1,0 +1,266 @@
+"""Merges claims onto observables and scores them, a batch at a time: the hot path of everything that comes in.
+
+Read once what the batch touches, decide in memory, write once in key order. Nothing here grows with
+what is already stored: each row is reached by its key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct, structs
+
+from threatshare.errors import BadValue
+from threatshare.model import Evidence, Micros, Observable, Reject
+from threatshare.stix.claims import NewClaim, speaks_stix
+from threatshare.stix.patterns import read_pattern
+from threatshare.stix.received import read_object
+from threatshare.store.connection import Connection
+from threatshare.store.keys import KIND_CODE, KeyOf, observable_key
+from threatshare.store.lookups import evidence_of
+from threatshare.store.objects import Fresh
+from threatshare.store.sources import Origins, Source
+from threatshare.triage.evidence import weight
+from threatshare.triage.score import ClaimRow, assess
+
+REVOKED = 1
+BENIGN = 2
+"""Bits of ``claim.flags``; either makes the claim weigh nothing."""
+
+CapOf = Callable[[Observable], str | None]
+"""Tells ``lookups.OWN_ASSET``, the known-benign list that holds an observable, or None."""
+
+_NO_EVIDENCE = Evidence()
+
+_Row = tuple[int, int, int, int, int | None, int, int, int | None, int, int]
+"""A row of table ``claim``."""
+
+
+class Merged(Struct):
+    """What a merge changed."""
+
+    new: int = 0
+    """Objects that the store had not seen."""
+    changed: int = 0
+    withdrawn: int = 0
+    """Objects whose new version is revoked."""
+    rejects: list[Reject] = []
+
+
+class _Touched(Struct, gc=False):
+    """One observable of the batch, and all claims about it once the batch is in."""
+
+    observable: Observable
+    key: int
+    claims: dict[int, tuple[int, ClaimRow]]
+    """By object key: flags and the claim as the score needs it."""
+    first_seen: Micros
+    known: bool = False
+    cap: str | None = None
+
+
+def merge(
+    conn: Connection,
+    key_of: KeyOf,
+    source: Source,
+    origins: Origins,
+    reliabilities: Mapping[int, str],
+    cap_of: CapOf,
+    batch: Sequence[tuple[Fresh, NewClaim | None]],
+    now: Micros,
+) -> Merged:
+    """Brings a batch of kept versions onto the observables they are about; inside the caller's transaction.
+
+    ``reliabilities`` gives the Admiralty letter of every source number. A claim about a value whose key
+    another value has taken is refused; what was revoked stays revoked (STIX 2.1 §3.2).
+    """
+    refused: set[Observable] = set()
+    refusals: list[Reject] = []
+    while True:
+        result = Merged(rejects=refusals)
+        touched: dict[int, _Touched] = {}
+        gone = _retract(key_of, batch, touched, refused, now)
+        rows, doubles = _claim_rows(key_of, source, origins, batch, touched, result, now)
+        clashing = _recall(conn, touched, reliabilities, gone, rows) or doubles
+        if not clashing:
+            break
+        # Two values of one key: one in 10**13 at a million observables, and nobody can prepare it. Once more, without.
+        refused |= clashing
+        named = {one for _, claim in batch if claim is not None for one in claim.observables}
+        refusals += [Reject(one.value, _TAKEN) for one in sorted(clashing & named)]
+        batch = [(one, claim and _without(claim, refused)) for one, claim in batch]
+    _write(conn, touched, rows, gone, cap_of, now)
+    return result
+
+
+_TAKEN = "its key in this store is taken by another value"
+
+
+def _without(claim: NewClaim, refused: set[Observable]) -> NewClaim:
+    kept = tuple(one for one in claim.observables if one not in refused)
+    return claim if len(kept) == len(claim.observables) else structs.replace(claim, observables=kept)
+
+
+def _retract(
+    key_of: KeyOf,
+    batch: Sequence[tuple[Fresh, NewClaim | None]],
+    touched: dict[int, _Touched],
+    refused: set[Observable],
+    now: Micros,
+) -> set[tuple[int, int]]:
+    """Finds claims that an object's new version no longer makes; gives their (observable, object) keys."""
+    gone: set[tuple[int, int]] = set()
+    for one, claim in batch:
+        if one.before is None:
+            continue
+        kept = refused.union(claim.observables) if claim else refused
+        for observable in _observables(one.before):
+            if observable not in kept:
+                key = observable_key(key_of, observable)
+                touched.setdefault(key, _Touched(observable, key, {}, now))
+                gone.add((key, one.key))
+    return gone
+
+
+def _observables(body: bytes) -> Iterable[Observable]:
+    """Gives what a version that is held made a claim about."""
+    try:
+        read = read_object(body)
+        return read_pattern(read.pattern or "") if speaks_stix(read) else ()
+    except BadValue:
+        # It was kept as an original without claims, so there is none to take back.
+        return ()
+
+
+def _claim_rows(
+    key_of: KeyOf,
+    source: Source,
+    origins: Origins,
+    batch: Sequence[tuple[Fresh, NewClaim | None]],
+    touched: dict[int, _Touched],
+    result: Merged,
+    now: Micros,
+) -> tuple[list[_Row], set[Observable]]:
+    """Makes the rows of table ``claim`` and notes them on the observables they are about.
+
+    Gives beside them what has the key of another observable of the batch.
+    """
+    rows: list[_Row] = []
+    doubles: set[Observable] = set()
+    number, reliability = source.number, source.reliability
+    weights: dict[int | None, float] = {}
+    for one, claim in batch:
+        if one.previous is None:
+            result.new += 1
+        elif one.read.revoked:
+            result.withdrawn += 1
+        else:
+            result.changed += 1
+        if claim is None:
+            continue
+        origin = origins.number(source.lineage or claim.origin or source.name)
+        flags = (REVOKED if claim.revoked else 0) | (BENIGN if claim.benign else 0)
+        heft = weights.get(claim.confidence)
+        if heft is None:
+            heft = weights[claim.confidence] = weight(claim.confidence, reliability)
+        about = ClaimRow(origin, 0.0 if flags else heft, claim.observed, claim.valid_from, claim.valid_until)
+        object_key = one.key
+        for observable in claim.observables:
+            key = key_of(f"{observable.kind}|{observable.value}".encode())
+            entry = touched.get(key)
+            if entry is None:
+                entry = touched[key] = _Touched(observable, key, {}, now)
+            elif entry.observable != observable:
+                doubles.add(observable)
+                continue
+            entry.claims[object_key] = (flags, about)
+            rows.append(
+                (key, object_key, number, origin, claim.confidence, claim.observed)
+                + (claim.valid_from, claim.valid_until, claim.tlp, flags)
+            )
+    return rows, doubles
+
+
+def _recall(
+    conn: Connection,
+    touched: dict[int, _Touched],
+    reliabilities: Mapping[int, str],
+    gone: set[tuple[int, int]],
+    rows: list[_Row],
+) -> set[Observable]:
+    """Reads what the store knows of the batch's observables, and the other claims about them.
+
+    Gives those whose key another observable has.
+    """
+    taken: set[Observable] = set()
+    known: list[int] = []
+    for key, kind, value, first_seen, cap in conn.execute(
+        "SELECT key, kind, value, first_seen, cap FROM observable WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(touched)),),
+    ):
+        entry = touched[key]
+        if entry.observable.value != value or KIND_CODE[entry.observable.kind] != kind:
+            taken.add(entry.observable)
+            continue
+        entry.known, entry.first_seen, entry.cap = True, first_seen, cap
+        known.append(key)
+    if not known:
+        return taken
+    void: set[int] = set()
+    for key, obj, source, origin, confidence, observed, valid_from, valid_until, flags in conn.execute(
+        "SELECT observable, object, source, origin, confidence, observed, valid_from, valid_until, flags"
+        " FROM claim WHERE observable IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(known)),),
+    ):
+        claims = touched[key].claims
+        if obj not in claims and (key, obj) not in gone:
+            heft = 0.0 if flags else weight(confidence, reliabilities[source])
+            claims[obj] = (flags, ClaimRow(origin, heft, observed, valid_from, valid_until))
+        elif flags & REVOKED:
+            void.add(obj)
+    if void:
+        _keep_revoked(void, touched, rows)
+    return taken
+
+
+def _keep_revoked(void: set[int], touched: Mapping[int, _Touched], rows: list[_Row]) -> None:
+    """Lets a claim of an object that was revoked before weigh nothing, whatever its new version says."""
+    for at, row in enumerate(rows):
+        key, obj, flags = row[0], row[1], row[-1] | REVOKED
+        if obj in void:
+            rows[at] = (*row[:-1], flags)
+            touched[key].claims[obj] = (flags, touched[key].claims[obj][1]._replace(weight=0.0))
+
+
+def _write(
+    conn: Connection,
+    touched: Mapping[int, _Touched],
+    rows: list[_Row],
+    gone: set[tuple[int, int]],
+    cap_of: CapOf,
+    now: Micros,
+) -> None:
+    new, known, written = [], [], []
+    for key in sorted(touched):
+        entry = touched[key]
+        if not entry.known and not entry.claims:
+            continue
+        observable = entry.observable
+        cap = entry.cap if entry.known else cap_of(observable)
+        evidence = evidence_of(cap) if cap else _NO_EVIDENCE
+        written.append((key,))
+        value, next_change = assess(observable.kind, [row for _, row in entry.claims.values()], evidence, now)
+        if entry.known:
+            known.append((value, next_change, key))
+        else:
+            new.append((key, KIND_CODE[observable.kind], observable.value, value, next_change, now, cap))
+    conn.executemany(
+        "INSERT INTO observable (key, kind, value, score, next_change, first_seen, cap) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        new,
+    )
+    conn.executemany("UPDATE observable SET score = ?, next_change = ? WHERE key = ?", known)
+    rows.sort()
+    conn.executemany("DELETE FROM claim WHERE observable = ? AND object = ?", sorted(gone))
+    conn.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    conn.executemany("INSERT INTO changed_observable (observable) VALUES (?)", written)

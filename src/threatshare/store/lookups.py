@@ -1,0 +1,130 @@
+"""What the store knows of a value: read-only, by key, the same few rows at any size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from threatshare.model import Claim, Evidence, Kind, Marking, Micros, Observable, Tlp
+from threatshare.store.connection import Connection
+from threatshare.store.keys import CODE_KIND, KeyOf, observable_key
+
+_UNKNOWN_MARKING = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One observable that the store knows."""
+
+    key: int
+    observable: Observable
+    score: int
+    """As of the last write; a question asked now scores anew."""
+    first_seen: Micros
+    cap: str | None
+
+
+def known(conn: Connection, key_of: KeyOf, observables: Iterable[Observable]) -> dict[Observable, Known]:
+    """Gives those of some observables that the store knows."""
+    wanted = set(observables)
+    keys = {observable_key(key_of, one) for one in wanted}
+    return {one.observable: one for one in known_by_key(conn, keys) if one.observable in wanted}
+
+
+def known_by_key(conn: Connection, keys: Iterable[int]) -> Iterator[Known]:
+    """Gives the observables of some keys."""
+    for key, kind, value, score, first_seen, cap in conn.execute(
+        "SELECT key, kind, value, score, first_seen, cap FROM observable WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(keys)),),
+    ):
+        yield Known(key, Observable(CODE_KIND[kind], value), score, first_seen, cap)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClaim:
+    """A claim with the key of the object that makes it."""
+
+    object: int
+    claim: Claim
+    tlp: int
+    """Rank, or UNKNOWN_MARKING."""
+
+
+def claims_about(conn: Connection, keys: Sequence[int]) -> dict[int, list[HeldClaim]]:
+    """Gives every claim about some observables, by observable key, without the indicators' ids (see ``ids_of``)."""
+    found: dict[int, list[HeldClaim]] = {}
+    for row in conn.execute(
+        "SELECT observable, object, s.name, s.reliability, o.name, confidence, observed, valid_from, valid_until,"
+        " tlp, flags FROM claim JOIN source s ON s.number = claim.source JOIN origin o ON o.number = claim.origin"
+        " WHERE observable IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(keys)),),
+    ):
+        key, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags = row
+        marking = Marking(Tlp(tlp)) if tlp != _UNKNOWN_MARKING else Marking(None, ("unknown",))
+        claim = Claim(
+            source,
+            "",
+            origin,
+            reliability,
+            confidence,
+            observed,
+            valid_from,
+            valid_until,
+            bool(flags & 1),
+            bool(flags & 2),
+            marking,
+        )
+        found.setdefault(key, []).append(HeldClaim(obj, claim, tlp))
+    return found
+
+
+def current_bodies(conn: Connection, objects: Iterable[int]) -> dict[int, bytes]:
+    """Gives the current versions of objects by their keys."""
+    return {
+        key: bytes(body)
+        for key, body in conn.execute(
+            "SELECT key, body FROM object JOIN version ON version.number = object.version"
+            " WHERE key IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(objects)),),
+        )
+    }
+
+
+def ranked(conn: Connection, kinds: Sequence[int], min_score: int) -> Iterator[tuple[int, Kind, str, int, Micros]]:
+    """Gives (key, kind, value, score, first_seen) of observables of some kinds from a score up."""
+    for key, kind, value, score, first_seen in conn.execute(
+        "SELECT key, kind, value, score, first_seen FROM observable"
+        " WHERE score >= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY key",
+        (min_score, json.dumps(kinds)),
+    ):
+        yield key, CODE_KIND[kind], value, score, first_seen
+
+
+def due_observables(conn: Connection, now: Micros, limit: int) -> list[int]:
+    """Gives observables whose score is due to leave its band, by the index on that moment."""
+    return [
+        row[0]
+        for row in conn.execute(
+            "SELECT key FROM observable WHERE next_change <= ? ORDER BY next_change LIMIT ?", (now, limit)
+        )
+    ]
+
+
+def save_scores(conn: Connection, scores: Iterable[tuple[int, int, Micros | None]]) -> None:
+    """Saves (key, score, next change), inside the caller's transaction."""
+    conn.executemany(
+        "UPDATE observable SET score = ?, next_change = ? WHERE key = ?",
+        [(value, next_change, key) for key, value, next_change in scores],
+    )
+
+
+def evidence_of(cap: str | None) -> Evidence:
+    """Gives what an observable's cap means to its score."""
+    if cap is None:
+        return Evidence()
+    return Evidence(own_asset=True) if cap == OWN_ASSET else Evidence(known_benign=cap)
+
+
+OWN_ASSET = "own-asset"
+"""The cap of an observable that is ours; any other cap names a known-benign list."""

@@ -1,0 +1,105 @@
+"""What our own sensors saw: one row an observable, role and sensor; more of the same only counts up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from threatshare.model import Micros, Observable, Role
+from threatshare.store.connection import Connection
+from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One observable in one role, as one sensor saw it so far."""
+
+    observable: Observable
+    role: Role
+    sensor: str
+    why: str
+    first_seen: Micros
+    last_seen: Micros
+    count: int
+    confidence: int | None = None
+    techniques: tuple[str, ...] = ()
+
+    def joined(self, other: Seen) -> Seen:
+        """Puts two records of the same observable, role and sensor together."""
+        stated = [one for one in (self.confidence, other.confidence) if one is not None]
+        return replace(
+            self,
+            why=other.why,
+            first_seen=min(self.first_seen, other.first_seen),
+            last_seen=max(self.last_seen, other.last_seen),
+            count=self.count + other.count,
+            confidence=max(stated, default=None),
+            techniques=tuple(sorted({*self.techniques, *other.techniques})),
+        )
+
+
+def record(conn: Connection, key_of: KeyOf, seen: Sequence[Seen]) -> None:
+    """Adds a batch to what was seen before; inside the caller's transaction."""
+    keyed = {(observable_key(key_of, one.observable), one.role, one.sensor): one for one in seen}
+    for key, before in _held(conn, {key for key, _, _ in keyed}):
+        which = (key, before.role, before.sensor)
+        if which in keyed:
+            keyed[which] = before.joined(keyed[which])
+    conn.executemany(
+        "INSERT OR REPLACE INTO observation (observable, role, sensor, kind, value, why, first_seen, last_seen,"
+        " count, confidence, techniques) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (key, one.role, one.sensor, KIND_CODE[one.observable.kind], one.observable.value, one.why)
+            + (one.first_seen, one.last_seen, one.count, one.confidence, json.dumps(one.techniques))
+            for (key, _, _), one in keyed.items()
+        ],
+    )
+
+
+def seen_of(conn: Connection, key_of: KeyOf, observables: Iterable[Observable]) -> dict[Observable, list[Seen]]:
+    """Gives all that our sensors saw of some observables."""
+    found: dict[Observable, list[Seen]] = {}
+    for _, one in _held(conn, {observable_key(key_of, one) for one in observables}):
+        found.setdefault(one.observable, []).append(one)
+    return found
+
+
+def held(conn: Connection, limit: int) -> list[Seen]:
+    """Gives what waits for a person since its role is unknown, most seen first."""
+    return [
+        _row(row)
+        for row in conn.execute(
+            f"SELECT {_COLUMNS} FROM observation WHERE role = ? ORDER BY count DESC, value LIMIT ?",
+            (Role.UNKNOWN, limit),
+        )
+    ]
+
+
+_COLUMNS = "kind, value, role, sensor, why, first_seen, last_seen, count, confidence, techniques"
+
+
+def _row(row: Sequence[object]) -> Seen:
+    kind, value, role, sensor, why, first, last, count, confidence, techniques = row
+    return Seen(
+        Observable(CODE_KIND[kind], value),  # type: ignore[index,arg-type]
+        Role(str(role)),
+        str(sensor),
+        str(why),
+        first,  # type: ignore[arg-type]
+        last,  # type: ignore[arg-type]
+        count,  # type: ignore[arg-type]
+        confidence,  # type: ignore[arg-type]
+        tuple(json.loads(str(techniques))),
+    )
+
+
+def _held(conn: Connection, keys: set[int]) -> list[tuple[int, Seen]]:
+    return [
+        (row[0], _row(row[1:]))
+        for row in conn.execute(
+            f"SELECT observable, {_COLUMNS} FROM observation"
+            " WHERE observable IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(keys)),),
+        )
+    ]

@@ -1,0 +1,217 @@
+"""The store's tables, as numbered migrations.
+
+Three groups of tables:
+
+*Knowledge* (what everybody says): ``source``, ``origin``, ``object``, ``version``, ``observable``, ``claim``.
+Keys named ``key`` are 63-bit keyed hashes (``store.keys``), so that rows are linked without a look-up;
+what they were made of is stored beside them and compared, since keys of that size may collide.
+``version`` keeps every object as it came, append-only; each points to the version before it.
+
+*Served entries*: ``collection``, ``entry``. ``entry.id`` is ``collection.number << 40 | seq``: a page is
+one range of the table. The body is what goes over the wire.
+
+*The node's own*: findings, accounts, feed state, rejects, releases.
+
+Times are integers of microseconds UTC.
+"""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    (
+        "0001_knowledge",
+        """
+        CREATE TABLE source (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL,
+            reliability TEXT NOT NULL,
+            default_tlp INTEGER NOT NULL,
+            lineage TEXT
+        );
+        CREATE TABLE origin (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE
+        );
+        CREATE TABLE object (
+            key INTEGER PRIMARY KEY,
+            modified INTEGER NOT NULL,
+            version INTEGER NOT NULL
+        );
+        CREATE TABLE version (
+            number INTEGER PRIMARY KEY,
+            object INTEGER NOT NULL,
+            previous INTEGER,
+            modified INTEGER NOT NULL,
+            received INTEGER NOT NULL,
+            body BLOB NOT NULL
+        );
+        CREATE TABLE observable (
+            key INTEGER PRIMARY KEY,
+            kind INTEGER NOT NULL,
+            value TEXT NOT NULL,
+            score INTEGER NOT NULL,
+            next_change INTEGER,
+            first_seen INTEGER NOT NULL,
+            cap TEXT
+        );
+        CREATE INDEX observable_due ON observable (next_change) WHERE next_change IS NOT NULL;
+        CREATE TABLE claim (
+            observable INTEGER NOT NULL,
+            object INTEGER NOT NULL,
+            source INTEGER NOT NULL,
+            origin INTEGER NOT NULL,
+            confidence INTEGER,
+            observed INTEGER NOT NULL,
+            valid_from INTEGER NOT NULL,
+            valid_until INTEGER,
+            tlp INTEGER,
+            flags INTEGER NOT NULL,
+            PRIMARY KEY (observable, object)
+        ) WITHOUT ROWID;
+        CREATE TABLE changed_observable (
+            seq INTEGER PRIMARY KEY,
+            observable INTEGER NOT NULL
+        );
+        """,
+    ),
+    (
+        "0002_entries",
+        """
+        CREATE TABLE collection (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            alias TEXT NOT NULL UNIQUE,
+            title TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL,
+            partner TEXT,
+            created INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL DEFAULT 0,
+            last_added INTEGER NOT NULL DEFAULT 0,
+            rewritten INTEGER NOT NULL DEFAULT 0
+        );
+        CREATE TABLE entry (
+            id INTEGER PRIMARY KEY,
+            added INTEGER NOT NULL,
+            object_id TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            type TEXT NOT NULL,
+            spec_version TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            superseded INTEGER NOT NULL DEFAULT 0,
+            body BLOB NOT NULL
+        );
+        CREATE INDEX entry_current ON entry (id) WHERE superseded = 0;
+        CREATE UNIQUE INDEX entry_object ON entry (object_id, id >> 40, version);
+        CREATE INDEX entry_added ON entry (id >> 40, added);
+        CREATE INDEX entry_type ON entry (id >> 40, type, superseded);
+        CREATE INDEX entry_version ON entry (id >> 40, version);
+        CREATE INDEX entry_old_spec ON entry (id) WHERE spec_version <> '2.1';
+        CREATE TABLE taxii_status (
+            id TEXT PRIMARY KEY,
+            account TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            body BLOB NOT NULL
+        );
+        CREATE INDEX taxii_status_created ON taxii_status (created);
+        CREATE TABLE account (
+            name TEXT PRIMARY KEY,
+            created INTEGER NOT NULL,
+            revoked INTEGER
+        );
+        CREATE TABLE account_key (
+            prefix TEXT PRIMARY KEY,
+            account TEXT NOT NULL,
+            hash BLOB NOT NULL,
+            created INTEGER NOT NULL,
+            expires INTEGER
+        );
+        CREATE INDEX account_key_account ON account_key (account);
+        CREATE TABLE account_right (
+            account TEXT NOT NULL,
+            collection INTEGER NOT NULL,
+            verb TEXT NOT NULL,
+            PRIMARY KEY (account, collection, verb)
+        ) WITHOUT ROWID;
+        CREATE TABLE taxii_read (
+            account TEXT NOT NULL,
+            collection INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL,
+            requests INTEGER NOT NULL,
+            first_at INTEGER NOT NULL,
+            last_at INTEGER NOT NULL,
+            PRIMARY KEY (account, collection, first_seq)
+        ) WITHOUT ROWID;
+        """,
+    ),
+    (
+        "0003_own",
+        """
+        CREATE TABLE setting (
+            name TEXT PRIMARY KEY,
+            value BLOB NOT NULL
+        );
+        CREATE TABLE observation (
+            observable INTEGER NOT NULL,
+            role TEXT NOT NULL,
+            sensor TEXT NOT NULL,
+            kind INTEGER NOT NULL,
+            value TEXT NOT NULL,
+            why TEXT NOT NULL,
+            first_seen INTEGER NOT NULL,
+            last_seen INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            confidence INTEGER,
+            techniques TEXT NOT NULL,
+            PRIMARY KEY (observable, role, sensor)
+        );
+        CREATE TABLE own_change (
+            object INTEGER PRIMARY KEY,
+            seq INTEGER NOT NULL
+        );
+        CREATE UNIQUE INDEX own_change_seq ON own_change (seq);
+        CREATE TABLE release (
+            collection INTEGER NOT NULL,
+            object_id TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            verdict TEXT NOT NULL,
+            reasons TEXT NOT NULL,
+            policy BLOB NOT NULL,
+            at INTEGER NOT NULL,
+            life INTEGER NOT NULL,
+            created INTEGER NOT NULL,
+            PRIMARY KEY (collection, object_id)
+        ) WITHOUT ROWID;
+        CREATE TABLE publish_position (
+            collection INTEGER PRIMARY KEY,
+            seq INTEGER NOT NULL,
+            policy BLOB NOT NULL
+        );
+        CREATE TABLE feed_state (
+            feed TEXT PRIMARY KEY,
+            cursor TEXT,
+            last_run INTEGER,
+            last_success INTEGER,
+            next_run INTEGER,
+            failures INTEGER NOT NULL DEFAULT 0,
+            report TEXT
+        );
+        CREATE TABLE job (
+            name TEXT PRIMARY KEY,
+            last_run INTEGER NOT NULL,
+            next_run INTEGER NOT NULL,
+            report TEXT NOT NULL
+        );
+        CREATE TABLE reject (
+            number INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            origin TEXT NOT NULL,
+            place TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            text TEXT NOT NULL
+        );
+        """,
+    ),
+)
