@@ -1,0 +1,287 @@
+"""One session with one partner's server: the only way in which a feed asks anything over HTTP.
+
+Nothing that the server answers can make it wait longer, hold more, or talk to somebody else than its limits
+say (``egress`` sees to time, wire bytes and addresses; this file to redirects, inflating, status and type):
+
+    redirect to another host, port or scheme    refused: credentials go to the configured address only
+    any Content-Encoding but one gzip           refused; gzip is inflated piece by piece under the byte limit
+    429, 503                                    ``Busy`` with the seconds that the server asks for
+    any other status than 200, or an expected 304   ``BadStatus``
+    another media type than asked for           refused
+
+Messages name the address without userinfo and query, where feeds carry keys.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import IncompleteRead, RemoteDisconnected
+from http.cookiejar import DefaultCookiePolicy
+from time import monotonic as system_monotonic
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from threatshare import __version__
+from threatshare.errors import PartnerError
+from threatshare.feeds.access import Access, tls_context
+from threatshare.feeds.body import read_body
+from threatshare.feeds.egress import (
+    Guard,
+    GuardedAdapter,
+    GuardedHttp,
+    Limits,
+    Refusal,
+    Resolver,
+    system_resolver,
+)
+from threatshare.ports import Clock
+
+MAX_RETRY_AFTER = 3600.0
+"""Seconds; a server cannot silence a feed for longer."""
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"http": 80, "https": 443}
+_ADVICE = {
+    401: "check the feed's user, password or token",
+    403: "this account may not read it",
+    404: "check the feed's address",
+    406: "the server does not speak the format that was asked for",
+    407: "a proxy stands in the way",
+}
+
+
+class Busy(PartnerError):
+    """The server asked to be left alone (429 or 503)."""
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds, at most an hour; None: the server did not say."""
+
+
+class BadStatus(PartnerError):
+    """The server answered with a status that is no success."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered, read completely and inflated."""
+
+    status: int
+    """200, or 304 where a condition was sent."""
+    headers: Mapping[str, str]
+    """Keys in any case."""
+    body: bytes = field(repr=False)
+    wire_bytes: int
+    url: str = field(repr=False)
+    """Where it came from, after redirects."""
+
+
+def shown(url: str) -> str:
+    """Gives an address for messages: without userinfo, query and fragment, all of which may hold keys."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Gives scheme, host and port; raises ValueError for an address that cannot be read."""
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme)
+
+
+class PartnerSession:
+    """One run's exchange with one server; every answer is complete and within limits, or a PartnerError."""
+
+    def __init__(
+        self,
+        home: str,
+        access: Access,
+        limits: Limits,
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float] = system_monotonic,
+        resolve: Resolver = system_resolver,
+    ) -> None:
+        """Starts the run's clock. ``home`` is the configured address: nothing leaves for another origin."""
+        self._home = origin(home)
+        self._limits = limits
+        self._clock = clock
+        self._guard = Guard(limits, monotonic, access.allow_private_address, resolve)
+        # Reading the public authorities takes longer than a page: only where they are needed.
+        tls = tls_context(access) if self._home[0] == "https" else None
+        self.http = GuardedHttp(GuardedAdapter(self._guard, tls))
+        """requests' session underneath, for libraries that want one."""
+        self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.http.headers = CaseInsensitiveDict({"User-Agent": f"threatshare/{__version__}", "Accept-Encoding": "gzip"})
+        self._authorization = access.authorization()
+
+    def get(
+        self,
+        url: str,
+        *,
+        place: str,
+        media_types: Callable[[str], bool],
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+        max_bytes: int | None = None,
+    ) -> Answer:
+        """Asks and reads the whole answer, within one page's deadline.
+
+        ``place`` names feed and page in messages. ``media_types`` judges the Content-Type header
+        (empty where there is none). Raises Busy, BadStatus or PartnerError.
+        """
+        most = self._limits.max_bytes if max_bytes is None else max_bytes
+        self._guard.begin(most)
+        request = requests.Request("GET", url, dict(headers or {}), params=dict(params or {}))
+        at = f"{place}: {shown(url)}"
+        try:
+            for _ in range(_MAX_REDIRECTS + 1):
+                self._check_origin(request.url)
+                response = self._send(request)
+                try:
+                    target = _target(response)
+                    if target is None:
+                        return self._answer(response, request, at, media_types, most)
+                finally:
+                    # Read to its end, the connection is back in the pool already; else it is of no more use.
+                    response.close()
+                request = requests.Request("GET", target, dict(headers or {}))
+        except Refusal as problem:
+            raise PartnerError(f"{at}: {problem}") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+            # Cut the chain: these messages quote the address with its query.
+            raise PartnerError(f"{at}: {self._said(problem)}") from None
+        raise PartnerError(f"{at}: more than {_MAX_REDIRECTS} redirects")
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self.http.close()
+
+    def _send(self, request: requests.Request) -> requests.Response:
+        prepared = self.http.prepare_request(request)
+        if self._authorization is not None:
+            prepared.headers["Authorization"] = self._authorization
+        silence = (self._limits.connect_seconds, self._limits.silence_seconds)
+        try:
+            return self.http.send(prepared, stream=True, timeout=silence, allow_redirects=False)
+        except requests.ConnectionError:
+            # A server may close a connection that was kept alive just as it is used again (RFC 9112 §9.3.1).
+            if self._guard.connected or self._guard.received:
+                raise
+            return self.http.send(prepared, stream=True, timeout=silence, allow_redirects=False)
+
+    def _check_origin(self, url: str) -> None:
+        try:
+            there = origin(url)
+        except ValueError:
+            raise Refusal("points to an address that cannot be read") from None
+        if there != self._home:
+            scheme, host, port = self._home
+            raise Refusal(
+                f"points to {shown(url)}, which is not on {scheme}://{host}:{port}; "
+                "name that address in the feed's url if you trust it"
+            )
+
+    def _answer(
+        self,
+        response: requests.Response,
+        request: requests.Request,
+        at: str,
+        media_types: Callable[[str], bool],
+        most: int,
+    ) -> Answer:
+        status = response.status_code
+        conditional = any(name.lower().startswith("if-") for name in request.headers)
+        if status == 304 and conditional:
+            return Answer(status, response.headers, b"", self._guard.received, request.url)
+        if status in (429, 503):
+            raise Busy(f"{at}: HTTP {status}, the server is busy", self._retry_after(response))
+        if status != 200:
+            advice = _ADVICE.get(status)
+            raise BadStatus(f"{at}: HTTP {status}" + (f"; {advice}" if advice else ""), status)
+        media_type = response.headers.get("Content-Type", "")
+        if not media_types(media_type):
+            raise Refusal(f"unexpected media type {media_type[:80]!r}; check the feed's address")
+        body = read_body(response, self._guard, most)
+        return Answer(status, response.headers, body, self._guard.received, request.url)
+
+    def _retry_after(self, response: requests.Response) -> float | None:
+        """Reads Retry-After as seconds or as a date (RFC 9110 §10.2.3)."""
+        text = response.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdigit():
+            return min(float(text[:9]), MAX_RETRY_AFTER)
+        until = _http_date(text)
+        if until is None:
+            return None
+        # The server's own clock, where it tells it: its date may be ahead of ours.
+        now = _http_date(response.headers.get("Date", "")) or self._clock()
+        return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+    def _said(self, problem: BaseException) -> str:
+        """Puts a library's exception into words of our own, without the address that it quotes."""
+        try:
+            self._guard.patience()
+        except Refusal as late:
+            return str(late)
+        for cause in _causes(problem):
+            match cause:
+                case Refusal():
+                    return str(cause)
+                case ssl.SSLCertVerificationError():
+                    return f"its certificate is not trusted: {cause.verify_message}"
+                case ssl.SSLError():
+                    return f"TLS failed: {cause.reason or 'broken handshake'}"
+                case TimeoutError() | urllib3.exceptions.TimeoutError():
+                    return "no answer in time"
+                case IncompleteRead() | urllib3.exceptions.IncompleteRead():
+                    return "the answer ended too early"
+                case RemoteDisconnected():
+                    return "the server closed the connection without an answer"
+                case OSError() if cause.strerror:
+                    return cause.strerror
+        return f"the answer is no proper HTTP ({type(problem).__name__})"
+
+
+def _target(response: requests.Response) -> str | None:
+    location = response.headers.get("Location")
+    if response.status_code not in _REDIRECTS or not location:
+        return None
+    try:
+        return urljoin(response.url, location)
+    except ValueError:
+        raise Refusal("redirects to an address that cannot be read") from None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    """Walks from an exception to what it was made of: requests and urllib3 nest theirs as arguments too."""
+    seen: set[int] = set()
+    ahead: list[object] = [problem]
+    found: list[BaseException] = []
+    while ahead:
+        one = ahead.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        found.append(one)
+        ahead += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
+    # Innermost first: the outer ones say only that something failed.
+    yield from reversed(found)

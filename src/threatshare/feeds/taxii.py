@@ -1,0 +1,235 @@
+"""Pulls a TAXII 2.1 collection page by page: the library names the requests, the loop is ours.
+
+taxii2-client follows ``more`` and ``next`` for ever, waits for ever and holds whatever comes, so it is
+given a connection of ours (``taxii_connection``), asked for one page at a time, and its ``as_pages`` is not used.
+
+The cursor is JSON. Between the pages of a listing it holds the server's ``next`` beside the unchanged
+``added_after``; after the last page only ``added_after``, as the server's clock wrote it. Our clock is
+used only for servers that send no usable X-TAXII-Date-Added-Last, and then with a margin, so that nothing
+added while we were reading is passed over.
+
+    fault                                      what happens
+    `next` that this run has already seen      the page's objects are given, the cursor stays, PartnerError
+    `more` without `next`                      the same (OpenTAXII's manifest does so for ever)
+    a second page in a row without objects     PartnerError; one is let pass: some servers filter after paging
+    more pages than max_pages                  PartnerError; the next run goes on from there
+    `next` of an earlier run is refused        the listing starts again at its added_after (cursors may expire)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+from msgspec import Struct
+
+from threatshare.errors import BadValue, PartnerError
+from threatshare.feeds.content import BadContent, check_number
+from threatshare.feeds.session import Answer, BadStatus, PartnerSession, shown
+from threatshare.feeds.taxii_connection import Collection, find_collection, get_page
+from threatshare.model import Micros, micros
+from threatshare.ports import Clock, Page
+from threatshare.stix.received import split_envelope
+from threatshare.stix.timestamps import read_timestamp, write_timestamp
+
+DATE_ADDED_LAST = "X-TAXII-Date-Added-Last"
+MARGIN: Micros = 5 * 60 * 1_000_000
+"""Taken off our own clock where a server does not tell its own; also how far ahead of ours its clock may be."""
+MAX_OBJECTS = 100_000
+"""Of one page, whatever ``limit`` it was asked with."""
+_MAX_NEXT = 4096
+"""Characters of a server's ``next``."""
+_EXPIRED = frozenset({400, 404, 410})
+"""What servers answer to a ``next`` that they no longer know; medallion 400."""
+
+
+class Position(Struct, omit_defaults=True):
+    """Where a listing stands: what the cursor's text holds."""
+
+    added_after: str | None = None
+    """Sent with every page of the listing; None: from the beginning."""
+    next: str | None = None
+    """The server's continuation; None: the listing is complete."""
+    last: str | None = None
+    """What ``added_after`` will be once the listing is complete: told by the newest page that had objects."""
+    began: str | None = None
+    """When the listing began by our clock, for servers without that header."""
+    feed: str | None = None
+    """Digest of address and collection: a cursor is of no use for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """One answer, split."""
+
+    objects: list[bytes]
+    more: bool
+    next: str | None
+    last: str | None
+    wire_bytes: int
+
+
+class TaxiiFeed:
+    """Brings one collection; implements ``ports.FeedClient``."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        collection: str | None,
+        open_session: Callable[[], PartnerSession],
+        *,
+        page_size: int,
+        max_pages: int,
+        clock: Clock,
+        max_objects: int = MAX_OBJECTS,
+    ) -> None:
+        """``url`` is a discovery, API root or collection address; ``collection`` an id, title or alias."""
+        self._name = name
+        self._url = url
+        self._collection = collection
+        self._open = open_session
+        self._page_size = page_size
+        self._max_pages = max_pages
+        self._max_objects = max_objects
+        self._clock = clock
+        self._digest = blake2b(f"{url} {collection}".encode(), digest_size=8).hexdigest()
+
+    def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
+        """Yields pages until the listing is complete; raises PartnerError at the first fault."""
+        session = self._open()
+        try:
+            collection = find_collection(session, self._url, self._collection, f"feed {self._name}")
+            yield from self._listing(collection, self._start(cursor, now))
+        finally:
+            session.close()
+
+    def _start(self, cursor: str | None, now: Micros) -> Position:
+        fresh = Position(began=write_timestamp(now, 6), feed=self._digest)
+        if cursor is None:
+            return fresh
+        try:
+            saved = msgspec.json.decode(cursor, type=Position)
+        except msgspec.DecodeError:
+            return fresh
+        if saved.feed != self._digest:
+            return fresh
+        return saved if saved.next is not None else msgspec.structs.replace(fresh, added_after=saved.added_after)
+
+    def _listing(self, collection: Collection, start: Position) -> Iterator[Page]:
+        trail = _Trail(start.next)
+        at = start
+        for number in range(1, self._max_pages + 1):
+            place = f"feed {self._name}, page {number}"
+            try:
+                answer = self._ask(collection, at, place)
+            except BadStatus as refused:
+                if number > 1 or at.next is None or refused.status not in _EXPIRED:
+                    raise
+                at = msgspec.structs.replace(at, next=None, last=None)
+                trail = _Trail(None)
+                continue
+            taken = self._split(answer, f"{place}: {shown(collection.objects_url)}")
+            del answer
+            after = advance(at, taken.last, taken.next if taken.more else None, got_objects=bool(taken.objects))
+            fault = trail.fault(taken)
+            if fault is not None:
+                if taken.objects:
+                    yield Page(taken.objects, _text(at), taken.wire_bytes)
+                raise PartnerError(f"{place}: {shown(collection.objects_url)}: {fault}")
+            if taken.objects or (after.added_after, after.next) != (at.added_after, at.next):
+                yield Page(taken.objects, _text(after), taken.wire_bytes)
+            if not taken.more:
+                return
+            at = after
+        raise PartnerError(
+            f"feed {self._name}: {shown(collection.objects_url)}: more than {self._max_pages} pages in one run; "
+            "the next run goes on from there. Raise max_pages or page_size if the collection is that large"
+        )
+
+    def _ask(self, collection: Collection, at: Position, place: str) -> Answer:
+        asked = {"added_after": at.added_after, "limit": self._page_size, "next": at.next}
+        return get_page(collection, place, {name: value for name, value in asked.items() if value is not None})
+
+    def _split(self, answer: Answer, place: str) -> _Taken:
+        try:
+            check_number(answer.body, self._max_objects)
+            objects, more, following = split_envelope(answer.body)
+        except (BadContent, BadValue, UnicodeDecodeError) as problem:
+            raise PartnerError(f"{place}: {problem}") from problem
+        return _Taken(
+            objects,
+            more,
+            None if following is None else str(following),
+            self._believed(answer.headers.get(DATE_ADDED_LAST)),
+            answer.wire_bytes,
+        )
+
+    def _believed(self, header: str | None) -> str | None:
+        """Gives the header as it came if it is a time, and not one that would stop the feed until it comes."""
+        if header is None:
+            return None
+        try:
+            at = read_timestamp(header)
+        except BadValue:
+            return None
+        return header if at <= micros(self._clock()) + MARGIN else None
+
+
+class _Trail:
+    """Remembers where a run has been, to notice a server that leads in circles or nowhere."""
+
+    def __init__(self, first: str | None) -> None:
+        self._seen: set[bytes] = set()
+        self._empty_before = False
+        if first is not None:
+            self._seen.add(_digest(first))
+
+    def fault(self, taken: _Taken) -> str | None:
+        """Says what is wrong with how a page goes on; None where it may be followed or is the last."""
+        if not taken.more:
+            return None
+        if taken.next is None or taken.next == "":
+            return "says that there is more, but not where (`more` without `next`)"
+        if len(taken.next) > _MAX_NEXT:
+            return f"`next` has {len(taken.next)} characters, at most {_MAX_NEXT} are taken"
+        mark = _digest(taken.next)
+        if mark in self._seen:
+            return "`next` repeats: the server leads in a circle"
+        if not taken.objects and self._empty_before:
+            return "two pages in a row without objects, and `more` of them"
+        self._empty_before = not taken.objects
+        self._seen.add(mark)
+        return None
+
+
+def advance(at: Position, last: str | None, following: str | None, *, got_objects: bool) -> Position:
+    """Gives the position after a page.
+
+    ``last`` is the page's X-TAXII-Date-Added-Last, ``following`` the server's ``next`` or None after
+    the last page. ``added_after`` never moves backwards, and never moves without objects.
+    """
+    newest = (last or _before(at.began)) if got_objects else at.last
+    if following is not None:
+        return msgspec.structs.replace(at, next=following, last=newest)
+    return Position(added_after=_later(at.added_after, newest), feed=at.feed)
+
+
+def _before(began: str | None) -> str | None:
+    return None if began is None else write_timestamp(read_timestamp(began) - MARGIN, 6)
+
+
+def _later(one: str | None, other: str | None) -> str | None:
+    if one is None or other is None:
+        return one or other
+    return one if read_timestamp(one) >= read_timestamp(other) else other
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _text(position: Position) -> str:
+    return msgspec.json.encode(position).decode()
