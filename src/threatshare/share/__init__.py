@@ -1,0 +1,1 @@
+"""Serve: the TAXII 2.1 server."""

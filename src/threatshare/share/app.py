@@ -1,0 +1,114 @@
+"""The TAXII server as a WSGI application: medallion's blueprints on an application of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from flask import Flask
+from medallion.views import collections, discovery, manifest, objects
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from threatshare.model import CollectionKind
+from threatshare.ports import Clock
+from threatshare.share.accounts import Gatekeeper, register_accounts
+from threatshare.share.backend import EntryBackend
+from threatshare.share.bodies import BodyProvider
+from threatshare.share.connections import Connections
+from threatshare.share.errors import register_errors
+from threatshare.share.exchange import MayExchange, exchange_acceptor
+from threatshare.share.negotiation import Environ, Negotiation, StartResponse, WsgiApp
+from threatshare.share.pagecache import PageCache
+from threatshare.share.posting import Accept
+from threatshare.share.readlog import ReadLog
+from threatshare.share.readypages import ReadyPages
+from threatshare.share.settings import ServeSettings
+from threatshare.share.uploads import TaxiiRequest, Uploads, register_uploads
+from threatshare.store.settings import NEXT_KEY, make_secret
+
+BLUEPRINTS = (
+    discovery.discovery_bp,
+    collections.collections_bp,
+    manifest.manifest_bp,
+    objects.objects_bp,
+)
+_MOST_UPLOADS = 192
+_MOST_UPLOADS_OF_ACCOUNT = 64
+
+
+class TaxiiApp:
+    """A WSGI callable; ``close()`` writes what it still holds and is to be called at the end."""
+
+    def __init__(self, wsgi: WsgiApp, connections: Connections, reads: ReadLog, pages: PageCache) -> None:
+        self._wsgi = wsgi
+        self._connections = connections
+        self._reads = reads
+        self._pages = pages
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serves one request."""
+        return self._wsgi(environ, start_response)
+
+    def close(self) -> None:
+        """Writes the reads that are not recorded yet and closes the store."""
+        self._pages.close()
+        self._reads.close()
+        self._connections.close()
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
+
+
+def create_app(
+    connections: Connections,
+    settings: ServeSettings,
+    accept: Accept,
+    may_exchange: MayExchange,
+    clock: Clock = utc_now,
+) -> TaxiiApp:
+    """Makes the application of one worker process.
+
+    ``accept`` takes what partners post to inboxes; ``may_exchange`` says which objects members of an
+    exchange collection may pass on. Threads are started, so call it after forking.
+    """
+    with connections.writing() as conn:
+        next_key = make_secret(conn, NEXT_KEY)
+    reads, pages = ReadLog(connections), PageCache(connections, next_key)
+    acceptors = {
+        CollectionKind.INBOX: accept,
+        CollectionKind.EXCHANGE: exchange_acceptor(connections, may_exchange),
+    }
+    gatekeeper = Gatekeeper(connections, clock, settings.open_discovery)
+    app = _flask(settings, gatekeeper)
+    app.medallion_backend = EntryBackend(  # type: ignore[attr-defined]
+        connections, settings, acceptors, next_key, reads, pages, clock
+    )
+    ready = ReadyPages(app.wsgi_app, connections, settings, gatekeeper, pages, reads, next_key, clock)
+    wsgi: WsgiApp = Negotiation(ready)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        wsgi = ProxyFix(wsgi, x_for=hops, x_proto=hops, x_host=hops, x_port=0, x_prefix=hops)
+    return TaxiiApp(wsgi, connections, reads, pages)
+
+
+def _flask(settings: ServeSettings, gatekeeper: Gatekeeper) -> Flask:
+    app = Flask("threatshare", static_folder=None, template_folder=None)
+    app.json = BodyProvider(app)
+    app.request_class = TaxiiRequest
+    # One more than is taken, so that a body of unknown length is known to be longer.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_content_length + 1
+    # Without credentials only discovery answers, OPTIONS does not either.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.taxii_config = {"max_page_size": settings.max_page_size}  # type: ignore[attr-defined]
+    # Flask-HTTPAuth asks medallion for a password before it asks our gatekeeper.
+    app.users_backend = {}  # type: ignore[attr-defined]
+    register_accounts(app.extensions, gatekeeper)
+    register_uploads(app.extensions, Uploads(_MOST_UPLOADS, _MOST_UPLOADS_OF_ACCOUNT))
+    register_errors(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app

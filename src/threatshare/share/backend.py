@@ -1,0 +1,245 @@
+"""medallion's Backend over the store: what its views ask for, answered for the account that asks.
+
+The views look at a collection's ``can_read`` and ``can_write`` only, so an account's rights are
+decided in ``get_collection``; a collection that it has no right on does not exist for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask import g, request
+
+from threatshare.model import Collection, CollectionKind, Micros, micros
+from threatshare.ports import Clock
+from threatshare.share.accounts import current_account
+from threatshare.share.bodies import (
+    STIX_21,
+    TAXII,
+    Ready,
+    date_headers,
+    envelope,
+    manifest_resource,
+    versions_resource,
+)
+from threatshare.share.connections import Connections
+from threatshare.share.errors import Refused
+from threatshare.share.exchange import FOREIGN
+from threatshare.share.filters import read_query
+from threatshare.share.pagecache import PageCache
+from threatshare.share.positions import write_position
+from threatshare.share.posting import Accept, post_objects
+from threatshare.share.readlog import ReadLog
+from threatshare.share.settings import ServeSettings
+from threatshare.store import pages
+from threatshare.store.collections import collection_by_alias, collection_by_id, collections
+from threatshare.store.connection import Connection
+from threatshare.store.entries import delete_entries, owner_of
+from threatshare.store.pages import ALL, EntryFilter, Page
+from threatshare.store.statuses import keep_status, status_of
+
+API_ROOT = "api"
+"""The one API root; its name stands in every URL."""
+_WRITABLE = (CollectionKind.INBOX, CollectionKind.EXCHANGE)
+"""What we publish ourselves is written by publishing only, whatever rights say."""
+
+Answer = tuple[Ready, dict[str, str]]
+
+
+class EntryBackend:
+    """Answers medallion's views; the method names and arguments are theirs."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        settings: ServeSettings,
+        acceptors: dict[CollectionKind, Accept],
+        next_key: bytes,
+        reads: ReadLog,
+        page_cache: PageCache,
+        clock: Clock,
+    ) -> None:
+        self._connections = connections
+        self._settings = settings
+        self._acceptors = acceptors
+        self._next_key = next_key
+        self._reads = reads
+        self._pages = page_cache
+        self._clock = clock
+
+    def server_discovery(self) -> dict[str, Any]:
+        """Describes the server (TAXII 2.1 §4.1), all addresses absolute."""
+        base = (self._settings.public_url or request.url_root).rstrip("/")
+        root = f"{base}/{API_ROOT}/"
+        discovery = {"title": self._settings.title, "default": root, "api_roots": [root]}
+        if self._settings.contact:
+            discovery["contact"] = self._settings.contact
+        return discovery
+
+    def get_api_root_information(self, api_root: str) -> dict[str, Any] | None:
+        """Describes the API root (§4.2)."""
+        if api_root != API_ROOT:
+            return None
+        return {
+            "title": self._settings.title,
+            "versions": [TAXII],
+            "max_content_length": self._settings.max_content_length,
+        }
+
+    def get_status(self, _api_root: str, status_id: str) -> Ready | None:
+        """Gives a status that this account made (§4.3)."""
+        with self._connections.reading() as conn:
+            body = status_of(conn, status_id, current_account().name)
+        return None if body is None else Ready(body)
+
+    def get_collections(self, _api_root: str) -> dict[str, Any]:
+        """Lists what the account has any right on (§5.1); the key is left out where there is nothing."""
+        with self._connections.reading() as conn:
+            known = collections(conn)
+        visible = [shown for shown in map(_shown, known) if shown is not None]
+        return {"collections": visible} if visible else {}
+
+    def get_collection(self, _api_root: str, collection_id: str) -> dict[str, Any] | None:
+        """Describes a collection by id or alias (§5.2); None where the account has no right on it."""
+        found = self._find(collection_id)
+        return None if found is None else _shown(found)
+
+    def get_object_manifest(
+        self, _api_root: str, collection_id: str, _args: Any, allowed: tuple[str, ...], limit: int
+    ) -> Answer:
+        """Gives a page of the manifest (§5.3)."""
+        collection = self._collection(collection_id)
+        wanted = self._filter(collection, allowed)
+        with self._connections.reading() as conn:
+            found = pages.manifest(conn, collection, wanted, self._limit(limit))
+        return manifest_resource(found, self._next(collection, found, wanted)), date_headers(found)
+
+    def get_objects(
+        self, _api_root: str, collection_id: str, _args: Any, allowed: tuple[str, ...], limit: int
+    ) -> Answer:
+        """Gives a page of objects (§5.4)."""
+        collection = self._collection(collection_id)
+        wanted = self._filter(collection, allowed)
+        built = self._pages.page(collection, wanted, self._limit(limit))
+        self._reads.note(current_account().name, collection, built.spans, self._now())
+        return built.body, built.headers
+
+    def add_objects(self, _api_root: str, collection_id: str, body: bytes, _request_time: datetime) -> Ready:
+        """Takes objects and keeps their status (§5.5)."""
+        collection, account = self._collection(collection_id), current_account()
+        now = self._now()
+        status_id, status = post_objects(collection, account, body, self._acceptors[collection.kind], now)
+        with self._connections.writing() as conn:
+            keep_status(conn, status_id, account.name, status, now)
+        return status
+
+    def get_object(
+        self,
+        _api_root: str,
+        collection_id: str,
+        object_id: str,
+        _args: Any,
+        allowed: tuple[str, ...],
+        limit: int,
+    ) -> Answer:
+        """Gives a page of one object's versions, whole (§5.6); 404 where the collection has none at all."""
+        collection = self._collection(collection_id)
+        wanted = self._filter(collection, allowed, object_id)
+        with self._connections.reading() as conn:
+            _must_hold(conn, collection, object_id)
+            found = pages.page(conn, collection, wanted, self._limit(limit))
+        self._reads.note(current_account().name, collection, found.spans, self._now())
+        return envelope(found, self._next(collection, found, wanted)), date_headers(found)
+
+    def delete_object(
+        self, _api_root: str, collection_id: str, object_id: str, _args: Any, allowed: tuple[str, ...]
+    ) -> None:
+        """Deletes an object's versions (§5.7): all of them unless ``match[version]`` says which."""
+        collection, account = self._collection(collection_id), current_account()
+        given = self._filter(collection, allowed, object_id)
+        wanted = EntryFilter(
+            ids=given.ids,
+            spec_versions=given.spec_versions,
+            versions=given.versions if request.args.get("match[version]") else (ALL,),
+        )
+        with self._connections.writing() as conn:
+            named = pages.matching(conn, collection, wanted)
+            if not named:
+                raise _no_object(object_id)
+            if any(owner != account.name for _, owner in named):
+                raise Refused(HTTPStatus.FORBIDDEN, f"{object_id} {FOREIGN}; nothing was deleted.")
+            delete_entries(conn, collection, [entry for entry, _ in named])
+
+    def get_object_versions(
+        self,
+        _api_root: str,
+        collection_id: str,
+        object_id: str,
+        _args: Any,
+        allowed: tuple[str, ...],
+        limit: int,
+    ) -> Answer:
+        """Gives a page of one object's versions, by name (§5.8)."""
+        collection = self._collection(collection_id)
+        wanted = replace(self._filter(collection, allowed, object_id), versions=(ALL,))
+        with self._connections.reading() as conn:
+            _must_hold(conn, collection, object_id)
+            found = pages.versions(conn, collection, wanted, self._limit(limit))
+        return versions_resource(found, self._next(collection, found, wanted)), date_headers(found)
+
+    def _filter(self, collection: Collection, allowed: tuple[str, ...], object_id: str | None = None) -> EntryFilter:
+        wanted = read_query(request.args, self._next_key, collection.number, allowed)
+        return wanted if object_id is None else replace(wanted, ids=(object_id,), types=())
+
+    def _limit(self, given: int) -> int:
+        return given if request.args.get("limit") else self._settings.default_page_size
+
+    def _next(self, collection: Collection, found: Page[Any], wanted: EntryFilter) -> str | None:
+        if not found.more:
+            return None
+        return write_position(self._next_key, collection.number, found.last_seq, wanted)
+
+    def _collection(self, collection_id: str) -> Collection:
+        found = self._find(collection_id)
+        if found is None:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is no collection {collection_id!r}.")
+        return found
+
+    def _find(self, collection_id: str) -> Collection | None:
+        # The views ask for the same collection three times a request.
+        found: dict[str, Collection | None] = g.setdefault("collections", {})
+        if collection_id not in found:
+            with self._connections.reading() as conn:
+                found[collection_id] = collection_by_id(conn, collection_id) or collection_by_alias(conn, collection_id)
+        return found[collection_id]
+
+    def _now(self) -> Micros:
+        return micros(self._clock())
+
+
+def _shown(collection: Collection) -> dict[str, Any] | None:
+    account = current_account()
+    can_read = collection.alias in account.read
+    can_write = collection.alias in account.write and collection.kind in _WRITABLE
+    if not can_read and not can_write:
+        return None
+    return {
+        "id": collection.id,
+        "title": collection.title,
+        "alias": collection.alias,
+        "can_read": can_read,
+        "can_write": can_write,
+        "media_types": [STIX_21],
+    }
+
+
+def _must_hold(conn: Connection, collection: Collection, object_id: str) -> None:
+    if owner_of(conn, collection, object_id) is None:
+        raise _no_object(object_id)
+
+
+def _no_object(object_id: str) -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, f"The collection holds no such object or version of {object_id!r}.")

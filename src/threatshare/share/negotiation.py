@@ -1,0 +1,55 @@
+"""A thin WSGI layer that puts requests into the one form that medallion's views understand.
+
+medallion compares headers as text, redirects where a slash is missing (which loses credentials and
+filters), and wants a Content-Length. Here every spelling that the standards allow becomes its canonical
+form, and what remains is refused inside the application, after the login.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from threatshare.share.bodies import TAXII
+from threatshare.share.mediatypes import accepts_taxii, is_postable
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_SLASHES = re.compile("/{2,}")
+_REFUSED = ""
+"""A header that names nothing we can do: medallion answers 406 or 415."""
+
+
+class Negotiation:
+    """Wraps the application."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self._app = app
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        """Serves one request; the body comes back whole, so that the server need not ask for its parts."""
+        environ["PATH_INFO"] = _SLASHES.sub("/", environ.get("PATH_INFO", "") + "/")
+        environ["HTTP_ACCEPT"] = TAXII if accepts_taxii(environ.get("HTTP_ACCEPT")) else _REFUSED
+        if environ["REQUEST_METHOD"] == "POST":
+            _settle_body(environ)
+        answer = self._app(environ, start_response)
+        try:
+            return list(answer)
+        finally:
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+
+
+def _settle_body(environ: Environ) -> None:
+    plain = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() in ("", "identity")
+    environ["CONTENT_TYPE"] = TAXII if plain and is_postable(environ.get("CONTENT_TYPE")) else _REFUSED
+    # A chunked body has no length; medallion insists on one, Werkzeug ignores it and counts what comes.
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if environ.get("CONTENT_LENGTH") == "0":
+        del environ["CONTENT_LENGTH"]  # nothing was sent: 400, where medallion would say 413
+    if chunked and environ.get("wsgi.input_terminated"):
+        environ["CONTENT_LENGTH"] = "1"

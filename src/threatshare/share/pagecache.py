@@ -1,0 +1,156 @@
+"""Pages of objects, built once and kept while they stand.
+
+What a page holds depends on the collection and the filter and not on who asks, so the clients of a
+collection share it. A full page stands until an entry of its collection is superseded or deleted, the
+last one also until the next is added; both are told from two numbers of the collection's row, so a
+page that was kept is never staler than one that is built.
+
+A client that follows ``next`` finds the following page ready: it is built while the client reads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from threading import Lock, Thread
+
+from threatshare.model import Collection
+from threatshare.share.bodies import Ready, date_headers, envelope
+from threatshare.share.connections import Connections
+from threatshare.share.positions import write_position
+from threatshare.store.connection import Connection
+from threatshare.store.entries import Edition, edition
+from threatshare.store.faults import StoreFault
+from threatshare.store.pages import EntryFilter, page, start_of
+
+_log = logging.getLogger(__name__)
+
+_KEPT_BYTES = 64 * 1024 * 1024
+_LARGEST = _KEPT_BYTES // 4
+_FOLLOWED = 256
+"""Clients whose next request is recognised."""
+_AHEAD = 4
+"""Pages that may wait to be built ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What decides a page; the date of ``added_after`` is a position already."""
+
+    collection: Collection
+    wanted: EntryFilter
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A page as it is sent."""
+
+    body: Ready
+    headers: dict[str, str]
+    spans: tuple[tuple[int, int], ...]
+    edition: Edition
+    following: Asked | None
+    """What the client will ask for next; None where there is no more."""
+
+    def stands(self, now: Edition) -> bool:
+        """Tells whether the page would be built the same now."""
+        if self.edition.rewritten != now.rewritten:
+            return False
+        return self.following is not None or self.edition.last_seq == now.last_seq
+
+
+class PageCache:
+    """Builds pages and keeps them, for one worker process."""
+
+    def __init__(self, connections: Connections, next_key: bytes) -> None:
+        self._connections = connections
+        self._next_key = next_key
+        self._kept: OrderedDict[Asked, Built] = OrderedDict()
+        self._size = 0
+        self._followers: OrderedDict[Asked, None] = OrderedDict()
+        self._lock = Lock()
+        self._ahead: SimpleQueue[Asked | None] = SimpleQueue()
+        self._thread = Thread(target=self._build_ahead, name="pages-ahead", daemon=True)
+        self._thread.start()
+
+    def page(self, collection: Collection, wanted: EntryFilter, limit: int) -> Built:
+        """Gives a page, kept or built. Raises BadValue where the filter names too many values."""
+        with self._connections.reading() as conn:
+            asked, built = self._look_up(conn, collection, wanted, limit)
+            if built is None:
+                built = self._build(conn, asked)
+        self._served(asked, built)
+        return built
+
+    def kept(self, collection: Collection, wanted: EntryFilter, limit: int) -> Built | None:
+        """Gives a page only where it need not be built."""
+        with self._connections.reading() as conn:
+            asked, built = self._look_up(conn, collection, wanted, limit)
+        if built is not None:
+            self._served(asked, built)
+        return built
+
+    def close(self) -> None:
+        """Ends building ahead."""
+        self._ahead.put(None)
+        self._thread.join()
+
+    def _look_up(
+        self, conn: Connection, collection: Collection, wanted: EntryFilter, limit: int
+    ) -> tuple[Asked, Built | None]:
+        if wanted.added_after is not None:
+            wanted = replace(wanted, after=start_of(conn, collection, wanted), added_after=None)
+        asked = Asked(collection, wanted, limit)
+        with self._lock:
+            built = self._kept.get(asked)
+        if built is None or not built.stands(edition(conn, collection)):
+            return asked, None
+        return asked, built
+
+    def _build(self, conn: Connection, asked: Asked) -> Built:
+        # Before the page is read: what changes meanwhile makes it look older than it is, never newer.
+        now = edition(conn, asked.collection)
+        found = page(conn, asked.collection, asked.wanted, asked.limit)
+        token, following = None, None
+        if found.more:
+            token = write_position(self._next_key, asked.collection.number, found.last_seq, asked.wanted)
+            following = replace(asked, wanted=replace(asked.wanted, after=found.last_seq))
+        built = Built(envelope(found, token), date_headers(found), found.spans, now, following)
+        if len(built.body) <= _LARGEST:
+            self._keep(asked, built)
+        return built
+
+    def _keep(self, asked: Asked, built: Built) -> None:
+        with self._lock:
+            before = self._kept.pop(asked, None)
+            self._kept[asked] = built
+            self._size += len(built.body) - (len(before.body) if before else 0)
+            while self._size > _KEPT_BYTES:
+                self._size -= len(self._kept.popitem(last=False)[1].body)
+
+    def _served(self, asked: Asked, built: Built) -> None:
+        """Notes what was served; has the next page built where this one was the next of another."""
+        with self._lock:
+            if asked in self._kept:
+                self._kept.move_to_end(asked)
+            follows = self._followers.pop(asked, False) is None
+            if built.following is None:
+                return
+            self._followers[built.following] = None
+            if len(self._followers) > _FOLLOWED:
+                self._followers.popitem(last=False)
+            ahead = follows and built.following not in self._kept
+        if ahead and self._ahead.qsize() < _AHEAD:
+            self._ahead.put(built.following)
+
+    def _build_ahead(self) -> None:
+        while (asked := self._ahead.get()) is not None:
+            try:
+                with self._connections.reading() as conn:
+                    self._build(conn, asked)
+            except StoreFault as problem:
+                # Whoever asks for it will see for himself.
+                _log.warning("a page could not be built ahead: %s", problem)

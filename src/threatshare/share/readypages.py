@@ -1,0 +1,106 @@
+"""A WSGI layer before the application that sends pages which need not be built.
+
+Whatever is out of the ordinary (no such page, no right, a wrong key, a filter that cannot be read)
+goes on to the application, which knows the answer to it; nothing is refused here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import parse_qs
+
+from threatshare.errors import BadValue
+from threatshare.model import Account, Collection, micros
+from threatshare.ports import Clock
+from threatshare.share.accounts import Gatekeeper
+from threatshare.share.bodies import TAXII
+from threatshare.share.connections import Connections
+from threatshare.share.filters import OBJECT_FIELDS, read_query
+from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
+from threatshare.share.pagecache import Built, PageCache
+from threatshare.share.readlog import ReadLog
+from threatshare.share.settings import ServeSettings
+from threatshare.store.collections import collection_by_alias, collection_by_id
+from threatshare.store.pages import EntryFilter
+
+_OBJECTS = re.compile("/api/collections/([a-zA-Z0-9-]{1,64})/objects/").fullmatch
+_LIMIT = re.compile("[1-9][0-9]{0,8}").fullmatch
+_PLAIN = re.compile("[!-~]*").fullmatch
+"""Printable ASCII: anything else is left to the application to decode."""
+
+
+class ReadyPages:
+    """Wraps the application."""
+
+    def __init__(
+        self,
+        app: WsgiApp,
+        connections: Connections,
+        settings: ServeSettings,
+        gatekeeper: Gatekeeper,
+        pages: PageCache,
+        reads: ReadLog,
+        next_key: bytes,
+        clock: Clock,
+    ) -> None:
+        self._app = app
+        self._connections = connections
+        self._settings = settings
+        self._gatekeeper = gatekeeper
+        self._pages = pages
+        self._reads = reads
+        self._next_key = next_key
+        self._clock = clock
+        self._asked = lru_cache(maxsize=1_024)(self._read_query)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Sends a ready page, or hands the request on."""
+        built = self._ready(environ)
+        if built is None:
+            return self._app(environ, start_response)
+        headers = [*built.headers.items(), ("Content-Type", TAXII), ("Content-Length", str(len(built.body)))]
+        start_response("200 OK", headers)
+        return [built.body]
+
+    def _ready(self, environ: Environ) -> Built | None:
+        path = _OBJECTS(environ["PATH_INFO"])
+        if path is None or environ["REQUEST_METHOD"] != "GET" or environ["HTTP_ACCEPT"] != TAXII:
+            return None
+        account = self._gatekeeper.recognised(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
+        if account is None:
+            return None
+        collection = self._readable(account, path[1])
+        if collection is None:
+            return None
+        asked = self._asked(environ.get("QUERY_STRING", ""), collection.number)
+        if asked is None:
+            return None
+        built = self._pages.kept(collection, *asked)
+        if built is not None:
+            self._reads.note(account.name, collection, built.spans, micros(self._clock()))
+        return built
+
+    def _readable(self, account: Account, name: str) -> Collection | None:
+        with self._connections.reading() as conn:
+            found = collection_by_id(conn, name) or collection_by_alias(conn, name)
+        return found if found is not None and found.alias in account.read else None
+
+    def _read_query(self, text: str, collection: int) -> tuple[EntryFilter, int] | None:
+        if _PLAIN(text) is None:
+            return None
+        query = _Query(parse_qs(text, keep_blank_values=True))
+        limit = query.get("limit", [str(self._settings.default_page_size)])[0]
+        if _LIMIT(limit) is None:
+            return None
+        try:
+            wanted = read_query(query, self._next_key, collection, OBJECT_FIELDS)
+        except BadValue:
+            return None
+        return wanted, min(int(limit), self._settings.max_page_size)
+
+
+class _Query(dict[str, list[str]]):
+    def getlist(self, key: str) -> list[str]:
+        return self.get(key, [])
