@@ -1,0 +1,1 @@
+"""Scorecards and pictures; empty until there are outcomes to report on."""
