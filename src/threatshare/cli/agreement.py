@@ -1,0 +1,135 @@
+"""``threatshare agreement``: MOUs with partners, as files in ``agreements/``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from threatshare.cli.output import emit, say, table
+from threatshare.config import AGREEMENTS_DIR
+from threatshare.errors import ConfigurationError, UsageError
+from threatshare.model import Tlp
+from threatshare.node import opened
+from threatshare.policy import agreements
+
+_LABELS = [tlp.label for tlp in Tlp]
+
+
+class Day(click.DateTime):
+    """A day as YYYY-MM-DD."""
+
+    def __init__(self) -> None:
+        super().__init__(formats=["%Y-%m-%d"])
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:  # type: ignore[override]
+        """Drops the time of day."""
+        found: datetime = super().convert(value, param, ctx)
+        return found.date()
+
+
+@click.group()
+def agreement() -> None:
+    """Agreements with partners: without one that is signed and in force, nothing leaves."""
+
+
+@agreement.command()
+@click.argument("partner")
+@click.option("--max-tlp", type=click.Choice(_LABELS), required=True, help="Nothing marked above it leaves.")
+@click.option("--until", type=Day(), required=True, help="Last day, YYYY-MM-DD.")
+@click.option("--from", "begins", type=Day(), help="First day; today if not given.")
+@click.option("--signed", type=Day(), help="Day of signature; today if not given.")
+@click.option("--unsigned", is_flag=True, help="Only a draft: nothing leaves under it.")
+@click.option(
+    "--object-type",
+    "object_types",
+    multiple=True,
+    type=click.Choice(["indicator", "sighting"]),
+    default=["indicator", "sighting"],
+    show_default=True,
+    help="What may leave; several times.",
+)
+@click.option("--min-score", type=click.IntRange(0, 100), default=0, show_default=True, help="Lower scores wait.")
+@click.option("--reliability", type=click.Choice(list("ABCDEF")), default="C", show_default=True, help="Of its word.")
+@click.option("--source", "sources", multiple=True, help="A feed or account that it sends by; several times.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def add(directory: Path, /, partner: str, as_json: bool, unsigned: bool, **said: object) -> None:
+    """Write the agreement with PARTNER to a file that both sides can read."""
+    if unsigned and said["signed"]:
+        raise UsageError("--unsigned contradicts --signed")
+    with opened(directory) as node:
+        today = node.today()
+        signed = None if unsigned else (said["signed"] or today)
+        text = agreements.new_agreement_text(
+            partner,
+            said["max_tlp"],  # type: ignore[arg-type]
+            said["until"],  # type: ignore[arg-type]
+            said["begins"] or today,  # type: ignore[arg-type]
+            signed,  # type: ignore[arg-type]
+            said["object_types"],  # type: ignore[arg-type]
+            said["min_score"],  # type: ignore[arg-type]
+            said["reliability"],  # type: ignore[arg-type]
+            said["sources"],  # type: ignore[arg-type]
+        )
+        file = node.directory / AGREEMENTS_DIR / f"{partner}.toml"
+        if file.exists():
+            raise UsageError(f"{file} exists; change it there, then run `agreement check`")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    if as_json:
+        emit({"partner": partner, "file": str(file), "signed": str(signed) if signed else None})
+        return
+    click.echo(f"agreement  {file}")
+    if signed is None:
+        say("A draft: fill in signed_on once it is signed; until then nothing leaves.")
+    elif not said["signed"]:
+        say(f"Recorded as signed on {signed}. If it is not, delete signed_on in that file: nothing leaves then.")
+
+
+@agreement.command()
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def check(directory: Path, as_json: bool) -> None:
+    """Check every agreement: files, standing, what is due. Exit code 3: a file is wrong."""
+    with opened(directory) as node:
+        wrong = agreements.check(node.directory)
+        if wrong:
+            for message in wrong:
+                say(message)
+            raise ConfigurationError(f"{len(wrong)} agreement file(s) cannot be used")
+        due = []
+        for partner, one in node.agreements.items():
+            refusals = [reason.text for reason in agreements.standing(one, node.today())]
+            warned = agreements.warnings(one, node.today())
+            due += refusals
+            told = {"partner": partner, "in_force": not refusals, "problems": refusals, "warnings": warned}
+            if as_json:
+                emit(told)
+            else:
+                click.echo(f"{partner}: {'in force until ' + str(one.expires_on) if not refusals else 'not in force'}")
+                for text in [*refusals, *warned]:
+                    click.echo(f"    {text}")
+    if due:
+        sys.exit(1)
+
+
+@agreement.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def show(directory: Path, as_json: bool) -> None:
+    """List the agreements."""
+    headings = ("partner", "kind", "max_tlp", "from", "until", "signed", "in_force")
+    with opened(directory) as node:
+        rows = [
+            (partner, one.kind, one.outbound.max_tlp, str(one.effective_from), str(one.expires_on))
+            + (str(one.signed_on or "-"), not agreements.standing(one, node.today()))
+            for partner, one in node.agreements.items()
+        ]
+    if as_json:
+        for row in rows:
+            emit(dict(zip(headings, row, strict=True)))
+    else:
+        table(headings, rows)

@@ -1,0 +1,136 @@
+"""``threatshare lookup``: imports as little as it can, since an answer should be there at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from threatshare.cli.output import defanged, emit, safe, say, when
+from threatshare.lookup import Answer
+from threatshare.lookup import lookup as ask
+from threatshare.model import moment
+from threatshare.stix.timestamps import write_timestamp
+from threatshare.store.connection import open_reader
+
+STORE_FILE = "store.db"
+
+
+@click.command()
+@click.argument("values", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a value, one a line.")
+@click.pass_obj
+def lookup(directory: Path, values: tuple[str, ...], as_json: bool) -> None:
+    """Tell what is known of addresses, domains, URLs, mail addresses and hashes.
+
+    VALUE may be defanged; - reads a list from stdin, a value a line. Exit code 1: none of them is known.
+    """
+    conn = open_reader(directory / STORE_FILE)
+    some_known = False
+    for chunk in _chunks(_asked(values)):
+        for answer in ask(conn, chunk, time.time_ns() // 1000):
+            some_known |= answer.known
+            if as_json:
+                emit(_as_json(answer))
+            else:
+                _show(answer)
+    if not some_known:
+        sys.exit(1)
+
+
+def _asked(values: Iterable[str]) -> Iterator[str]:
+    for value in values:
+        if value == "-":
+            yield from (line.strip() for line in sys.stdin if line.strip())
+        else:
+            yield value
+
+
+def _chunks(values: Iterator[str]) -> Iterator[list[str]]:
+    while chunk := list(islice(values, 1000)):
+        yield chunk
+
+
+def _as_json(answer: Answer) -> dict[str, object]:
+    told: dict[str, object] = {
+        "value": answer.value,
+        "canonical": answer.observable.value if answer.observable else None,
+        "type": answer.observable.kind.stix_type if answer.observable else None,
+        "hash": answer.observable.kind.algorithm if answer.observable else None,
+        "known": answer.known,
+        "score": answer.score.value if answer.score else None,
+        "band": answer.score.band if answer.score else None,
+        "sources": sorted({one.source for one in answer.claims}),
+        "explanation": list(answer.score.terms) if answer.score else [],
+        "claims": [
+            {
+                "source": one.source,
+                "indicator": one.indicator_id,
+                "origin": one.origin,
+                "reliability": one.reliability,
+                "confidence": one.confidence,
+                "observed": write_timestamp(one.observed),
+                "valid_from": write_timestamp(one.valid_from),
+                "valid_until": None if one.valid_until is None else write_timestamp(one.valid_until),
+                "revoked": one.revoked,
+                "tlp": one.marking.tlp.label if one.marking.tlp is not None else "unknown",
+            }
+            for one in answer.claims
+        ],
+        "seen": [
+            {
+                "sensor": one.sensor,
+                "role": one.role,
+                "first_seen": write_timestamp(one.first_seen),
+                "last_seen": write_timestamp(one.last_seen),
+                "count": one.count,
+                "why": one.why,
+            }
+            for one in answer.seen
+        ],
+        "related": [
+            {
+                "relation": one.relation,
+                "type": one.observable.kind.stix_type,
+                "value": one.observable.value,
+                "score": one.score,
+            }
+            for one in answer.related
+        ],
+    }
+    if answer.problem:
+        told["problem"] = answer.problem
+    return told
+
+
+def _show(answer: Answer) -> None:
+    if answer.observable is None:
+        say(f"{safe(answer.value)}: not recognised: {safe(answer.problem or '')}")
+        return
+    name = f"{answer.observable.kind}  {defanged(answer.observable.value)}"
+    if not answer.known:
+        click.echo(f"{name}  unknown")
+        return
+    if answer.score is None:
+        click.echo(f"{name}  no claim about the value itself")
+    else:
+        sources = ", ".join(sorted({one.source for one in answer.claims}))
+        click.echo(f"{name}  score {answer.score.value} ({answer.score.band})  sources: {safe(sources)}")
+        for term in answer.score.terms:
+            click.echo(f"    {safe(term)}")
+        if answer.score.next_change is not None:
+            click.echo(f"    leaves its band by time alone on {moment(answer.score.next_change):%Y-%m-%d}")
+    for one in answer.seen:
+        click.echo(
+            f"    seen by {safe(one.sensor)} as {one.role}, {one.count} times,"
+            f" {when(one.first_seen)} to {when(one.last_seen)}: {safe(one.why)}"
+        )
+    for related in answer.related:
+        click.echo(
+            f"    {related.relation}: {related.observable.kind} {defanged(related.observable.value)}"
+            f"  score {related.score}"
+        )

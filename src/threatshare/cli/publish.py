@@ -1,0 +1,164 @@
+"""``threatshare publish``, ``review`` and ``why``: what leaves, what does not, and why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from threatshare.cli.output import defanged, emit, safe, say, when
+from threatshare.errors import BadValue, UsageError
+from threatshare.model import Decision, Reason, Verdict
+from threatshare.node import Node, opened
+from threatshare.publish import PublishReport
+from threatshare.publish import publish as let_out
+from threatshare.stix.objects import indicator_id, siem_indicator_id
+from threatshare.stix.observables import recognise
+from threatshare.stix.received import read_object
+from threatshare.store.keys import object_key
+from threatshare.store.objects import current
+from threatshare.store.observations import held
+from threatshare.store.releases import decisions_on, refused_or_held
+from threatshare.store.sources import OWN, sources
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what would leave, and undo it.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
+    """Release to collections what the gate lets out, and withdraw what may no longer stand.
+
+    Exit code 1: something was held or refused, and nothing released.
+    """
+    with opened(directory) as node:
+        if not dry_run:
+            node.rescore()
+        report = let_out(node.store, node.outlets(), dry_run)
+    if as_json:
+        told = {
+            "released": report.released,
+            "held": report.held,
+            "refused": report.refused,
+            "withdrawn": report.withdrawn,
+            "reasons": [_told(alias, one, decision) for alias, one, decision in report.decisions],
+        }
+        emit(told | ({"dry_run": True} if dry_run else {}))
+    else:
+        _show(report, dry_run)
+    if (report.held or report.refused) and not any(report.released.values()):
+        sys.exit(1)
+
+
+def _show(report: PublishReport, dry_run: bool) -> None:
+    for alias, count in report.released.items():
+        click.echo(f"{'would release' if dry_run else 'released'}  {count:>6}  to {alias}")
+    click.echo(f"held      {report.held:>6}\nrefused   {report.refused:>6}\nwithdrawn {report.withdrawn:>6}")
+    for alias, object_id, decision in report.decisions[:20]:
+        click.echo(f"{alias}: {object_id}: {decision.verdict}")
+        _show_reasons(_against(decision.reasons))
+    if len(report.decisions) > 20:
+        say(f"... and {len(report.decisions) - 20} more; see `threatshare review`")
+
+
+def _against(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Picks the reasons that keep an object here; `why` shows all."""
+    return tuple(one for one in reasons if one.verdict is not Verdict.RELEASE)
+
+
+def _show_reasons(reasons: tuple[Reason, ...]) -> None:
+    for reason in reasons:
+        click.echo(f"    {reason.verdict:<8} {reason.rule}: {safe(reason.text)}")
+
+
+def _told(alias: str, object_id: str, decision: Decision) -> dict[str, object]:
+    return {
+        "collection": alias,
+        "object": object_id,
+        "verdict": decision.verdict,
+        "reasons": [{"rule": one.rule, "verdict": one.verdict, "text": one.text} for one in decision.reasons],
+    }
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Rows of each kind.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def review(directory: Path, limit: int, as_json: bool) -> None:
+    """Show values held for their unknown role, and objects that the gate holds or refuses."""
+    with opened(directory) as node:
+        waiting = held(node.store.conn, limit)
+        kept = refused_or_held(node.store.conn, limit)
+    for one in waiting:
+        if as_json:
+            emit(
+                {
+                    "held": "role",
+                    "type": one.observable.kind.stix_type,
+                    "value": one.observable.value,
+                    "sensor": one.sensor,
+                    "count": one.count,
+                    "why": one.why,
+                }
+            )
+        else:
+            click.echo(f"role unknown  {one.observable.kind}  {defanged(one.observable.value)}  {one.count} times")
+            click.echo(f"    {safe(one.sensor)}, last {when(one.last_seen)}: {safe(one.why)}")
+    for alias, release in kept:
+        if as_json:
+            emit({"held": "gate"} | _told(alias, release.object_id, Decision(release.verdict, release.reasons)))
+        else:
+            click.echo(f"{release.verdict}  {alias}  {release.object_id}")
+            _show_reasons(_against(release.reasons))
+    if not waiting and not kept:
+        say("nothing is held")
+
+
+@click.command()
+@click.argument("subject")
+@click.option("--partner", help="Only this partner's collections.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def why(directory: Path, subject: str, partner: str | None, as_json: bool) -> None:
+    """Tell why SUBJECT (an object id of ours, or a value) left, or did not.
+
+    Exit code 1: the gate has not been asked about it.
+    """
+    with opened(directory) as node:
+        found = [
+            (alias, release)
+            for object_id in _ids_of(node, subject)
+            for alias, release in decisions_on(node.store.conn, object_id)
+            if partner is None or alias in _aliases_of(node, partner)
+        ]
+    for alias, release in found:
+        if as_json:
+            emit(
+                _told(alias, release.object_id, Decision(release.verdict, release.reasons))
+                | {"at": when(release.at), "withdrawn": release.withdrawn, "life": release.life}
+            )
+        else:
+            state = "withdrawn" if release.withdrawn else release.verdict
+            click.echo(f"{alias}: {release.object_id}: {state}, {when(release.at)}")
+            _show_reasons(release.reasons)
+    if not found:
+        say("the gate has not been asked about this; run `threatshare publish` (or with --dry-run)")
+        sys.exit(1)
+
+
+def _ids_of(node: Node, subject: str) -> list[str]:
+    if "--" in subject:
+        own = sources(node.store.conn).get(OWN)
+        body = current(node.store.conn, object_key(node.store.key_of, own.number, subject)) if own else None
+        return [read_object(body).id if body else subject]
+    try:
+        observable = recognise(subject)
+    except BadValue as problem:
+        raise UsageError(f"{subject!r} is neither an object id nor a value: {problem}") from problem
+    us = node.settings.node.identity
+    return [indicator_id(us, observable), siem_indicator_id(us, observable)]
+
+
+def _aliases_of(node: Node, partner: str) -> set[str]:
+    return {one.collection.alias for one in node.outlets() if one.collection.partner == partner}

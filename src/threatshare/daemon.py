@@ -1,0 +1,192 @@
+"""The schedule: pulls when they are due, publishing, due score changes, and the TAXII server beside it.
+
+APScheduler with its memory job store is only the tick; what is due lives in our own tables, so that a
+restart forgets nothing and a missed run is made up once. The server is a child process: a burst of
+requests never delays a pull, nor a large pull a request. A failing feed backs off and stops nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from random import Random
+from threading import Event, Lock
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from threatshare.config import FeedSettings
+from threatshare.errors import ConfigurationError, StoreError, ThreatshareError
+from threatshare.feeds.schedule import next_run
+from threatshare.model import FeedReport, Tally, micros, moment
+from threatshare.node import Node
+from threatshare.publish import publish
+from threatshare.store.runs import FeedState, feed_state, feed_states, save_job, save_run
+
+_TICK_SECONDS = 1
+_SERVER_STOP_SECONDS = 30
+_PARALLEL_FEEDS = 4
+
+log = structlog.get_logger("threatshare.daemon")
+
+
+class Daemon:
+    """Runs a node until it is told to stop."""
+
+    def __init__(self, node: Node, server: Sequence[str] | None, rng: Random) -> None:
+        """``server`` is the command of the TAXII server; None: only the schedule."""
+        self._node = node
+        self._command = server
+        self._rng = rng
+        self._stop = Event()
+        self._running: set[str] = set()
+        self._guard = Lock()
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(2), "feeds": ThreadPoolExecutor(_PARALLEL_FEEDS)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+
+    def run(self) -> int:
+        """Runs until SIGTERM or SIGINT; gives the exit code: 0 after a clean stop."""
+        for one in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(one, lambda *_: self._stop.set())
+        server = subprocess.Popen(self._command) if self._command else None  # noqa: S603  our own command
+        self._add("feeds", self._start_due_feeds, _TICK_SECONDS)
+        self._add("publish", self._publish, self._node.settings.daemon.publish_every_seconds)
+        self._add("rescore", self._rescore, self._node.settings.daemon.rescore_every_seconds)
+        self._scheduler.start()
+        log.info("started", feeds=len(self._node.feeds))
+        code = self._wait(server)
+        self._stop.set()
+        # What is under way is finished: a pull stops behind its page, publishing behind its run.
+        self._scheduler.shutdown(wait=True)
+        if server is not None:
+            _end(server)
+        self._node.store.checkpoint()
+        log.info("stopped")
+        return code
+
+    def _wait(self, server: subprocess.Popen[bytes] | None) -> int:
+        while not self._stop.wait(0.5):
+            if server is not None and server.poll() is not None:
+                log.error("the TAXII server ended by itself", exit_code=server.returncode)
+                return server.returncode or StoreError.exit_code
+        return 0
+
+    def _add(self, name: str, work: Callable[[], None], seconds: int) -> None:
+        now = self._node.clock()
+        self._scheduler.add_job(self._guarded, "interval", [name, work], seconds=seconds, id=name, next_run_time=now)
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+        """Does one job; whatever goes wrong in it is logged and ends only this run of it."""
+        if self._stop.is_set():
+            return
+        try:
+            work()
+        except ThreatshareError as problem:
+            log.error("job failed", job=name, error=str(problem))
+        except Exception:
+            log.exception("job failed", job=name)
+
+    def _start_due_feeds(self) -> None:
+        """Starts every feed that is due and not running; feed files are read anew."""
+        self._node.forget_files()
+        states, now = feed_states(self._node.store.conn), self._node.clock()
+        for name, settings in self._node.feeds.items():
+            if not settings.enabled or name in self._running:
+                continue
+            if self._due(settings, states.get(name, FeedState(name)), now) <= now:
+                self._running.add(name)
+                job = [f"feed {name}", lambda name=name, settings=settings: self._pull(name, settings)]
+                self._scheduler.add_job(self._guarded, args=job, executor="feeds", id=f"feed {name}")
+
+    def _due(self, settings: FeedSettings, state: FeedState, now: datetime) -> datetime:
+        """Gives when a feed is due: as planned after its last run here, or as follows from a run by hand."""
+        if state.next_run is not None:
+            return moment(state.next_run)
+        if state.last_run is None:
+            return now
+        return next_run(settings, moment(state.last_run), state.failures, None, now, self._rng, _cron_next)
+
+    def _pull(self, name: str, settings: FeedSettings) -> None:
+        report = None
+        try:
+            report = self._node.pull_feed(name, self._go_on)
+            log.info("pulled", **asdict(report))
+        finally:
+            if report is None:
+                # Its settings cannot be used, or we failed: it backs off like a feed whose server failed.
+                self._node.record_run(FeedReport(name, "failed", error="see the daemon's log"), self._node.now())
+            self._plan(name, settings, report.retry_after if report else None)
+            self._running.discard(name)
+        if report.new or report.changed or report.withdrawn:
+            self._scheduler.modify_job("publish", next_run_time=self._node.clock())
+
+    def _plan(self, name: str, settings: FeedSettings, retry_after: float | None) -> None:
+        """Saves when a feed that has just run is due again."""
+        with self._node.store.writing() as conn:
+            state, now = feed_state(conn, name), self._node.clock()
+            last = moment(state.last_run) if state.last_run else now
+            due = next_run(settings, last, state.failures, retry_after, now, self._rng, _cron_next)
+            save_run(conn, replace(state, next_run=micros(due)))
+
+    def _go_on(self, _: Tally) -> bool:
+        return not self._stop.is_set()
+
+    def _publish(self) -> None:
+        with self._guard:
+            report = publish(self._node.store, self._node.outlets())
+        told = {"released": report.released, "withdrawn": report.withdrawn}
+        told |= {"held": report.held, "refused": report.refused}
+        if any(report.released.values()) or report.withdrawn:
+            log.info("published", **told)
+        self._note("publish", self._node.settings.daemon.publish_every_seconds, told)
+
+    def _rescore(self) -> None:
+        with self._guard:
+            count = self._node.rescore()
+        if count:
+            log.info("rescored", observables=count)
+            self._scheduler.modify_job("publish", next_run_time=self._node.clock())
+        self._note("rescore", self._node.settings.daemon.rescore_every_seconds, {"observables": count})
+
+    def _note(self, job: str, seconds: int, told: dict[str, object]) -> None:
+        now = self._node.clock()
+        with self._node.store.writing() as conn:
+            save_job(conn, job, micros(now), micros(now + timedelta(seconds=seconds)), json.dumps(told))
+
+
+def _cron_next(expression: str, after: datetime) -> datetime:
+    try:
+        trigger = CronTrigger.from_crontab(expression, timezone="UTC")
+    except ValueError as problem:
+        raise ConfigurationError(f"cron = {expression!r}: {problem}") from problem
+    found: datetime | None = trigger.get_next_fire_time(None, after + timedelta(seconds=1))
+    if found is None:
+        raise ConfigurationError(f"cron = {expression!r} never fires")
+    return found
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ends the server, which finishes the requests under way."""
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(_SERVER_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.error("the TAXII server did not stop in time; ended", pid=server.pid)
+            server.kill()
+            server.wait()
+
+
+def server_command(directory: str, options: Sequence[str]) -> list[str]:
+    """Gives the command that serves a node in a process of its own."""
+    return [sys.executable, "-m", "threatshare", "--node", directory, "serve", *options]

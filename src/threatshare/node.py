@@ -1,0 +1,259 @@
+"""One node, wired once: its files, its store, its clock. Everything above works on this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from threatshare.config import (
+    STORE_FILE,
+    FeedSettings,
+    OwnAssets,
+    Settings,
+    load_assets,
+    load_feeds,
+    load_settings,
+)
+from threatshare.errors import StoreError, UsageError
+from threatshare.ingest import Own
+from threatshare.model import (
+    Account,
+    Collection,
+    CollectionKind,
+    FeedReport,
+    Micros,
+    Observable,
+    Tally,
+    micros,
+)
+from threatshare.policy.agreements import Agreement, Inbound, load_agreements
+from threatshare.policy.gate import Audience, Facts
+from threatshare.ports import Clock, FeedClient
+from threatshare.publish import Outlet, rescore_due
+from threatshare.pull import Progress, pull, take
+from threatshare.stix.objects import identity, written
+from threatshare.stix.received import Received
+from threatshare.stix.timestamps import whole_milliseconds
+from threatshare.stix.tlp import tlp_named
+from threatshare.store.collections import collections
+from threatshare.store.connection import Connection, DatabaseError, open_reader, open_writer
+from threatshare.store.embedded import Store
+from threatshare.store.lookups import OWN_ASSET
+from threatshare.store.runs import feed_state, save_run
+from threatshare.store.sources import Source
+from threatshare.triage.benign import known_benign
+
+if TYPE_CHECKING:
+    from threatshare.share.app import TaxiiApp
+
+_PUBLISHED = (CollectionKind.SIEM, CollectionKind.INTERNAL, CollectionKind.PARTNER)
+
+
+def system_clock() -> datetime:
+    """Gives the present, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Node:
+    """A node directory and what is made of it; parts are opened when they are first needed."""
+
+    directory: Path
+    settings: Settings
+    assets: OwnAssets
+    clock: Clock = system_clock
+    _stores: list[Store] = field(default_factory=list)
+
+    @cached_property
+    def agreements(self) -> dict[str, Agreement]:
+        """Every agreement by partner, in force or not."""
+        return load_agreements(self.directory)
+
+    @cached_property
+    def feeds(self) -> dict[str, FeedSettings]:
+        """Every feed by name."""
+        return load_feeds(self.directory)
+
+    @property
+    def store(self) -> Store:
+        """The store, open for writing."""
+        if not self._stores:
+            self._stores.append(Store(self.directory / STORE_FILE, self.cap_of))
+        return self._stores[0]
+
+    @property
+    def own(self) -> Own:
+        """Who we are, for building our own objects."""
+        sharing = self.settings.sharing
+        return Own(
+            self.settings.node.identity,
+            self.assets,
+            self.settings.node.purpose,
+            tlp_named(sharing.default_tlp),
+            sharing.default_confidence,
+        )
+
+    def now(self) -> Micros:
+        """Gives the present in microseconds."""
+        return micros(self.clock())
+
+    def today(self) -> date:
+        """Gives the present day, UTC, by which agreements begin and end."""
+        return self.clock().date()
+
+    def open_reader(self) -> Connection:
+        """Opens a connection that only reads."""
+        return open_reader(self.directory / STORE_FILE)
+
+    def open_writer(self) -> Connection:
+        """Opens one more writing connection, for a server's worker."""
+        return open_writer(self.directory / STORE_FILE)
+
+    def cap_of(self, observable: Observable) -> str | None:
+        """Tells whether an observable is ours or known benign, which caps its score."""
+        return OWN_ASSET if self.assets.owns(observable) else known_benign(observable, self.settings.node.purpose)
+
+    def forget_files(self) -> None:
+        """Has agreements and feeds read anew: people change these files while the daemon runs."""
+        self.__dict__.pop("agreements", None)
+        self.__dict__.pop("feeds", None)
+
+    def facts(self) -> Facts:
+        """Gives what every decision of the gate takes as given."""
+        node = self.settings.node
+        return Facts(
+            self.assets,
+            node.purpose,
+            node.identity,
+            self.today(),
+            self.agreements,
+            self.settings.sharing.siem_floor,
+        )
+
+    def outlets(self) -> list[Outlet]:
+        """Gives every collection that this node publishes into, with its audience; agreements are read anew."""
+        self.forget_files()
+        facts, now, node = self.facts(), whole_milliseconds(self.now()), self.settings.node
+        us = written(identity(node.identity, node.name, node.sector, node.created))
+        return [
+            Outlet(one, self.audience(one), facts, us, now)
+            for one in collections(self.store.conn)
+            if one.kind in _PUBLISHED
+        ]
+
+    def audience(self, collection: Collection) -> Audience:
+        """Gives whom a collection is for."""
+        agreement = self.agreements.get(collection.partner) if collection.partner else None
+        return Audience(collection.alias, collection.kind, agreement)
+
+    def rescore(self) -> int:
+        """Scores anew what time alone has moved to another band; gives how many observables that were."""
+        return rescore_due(self.store, self.now())
+
+    def feed(self, name: str) -> FeedSettings:
+        """Gives a feed's settings; raises UsageError that names the feeds there are."""
+        if name not in self.feeds:
+            raise UsageError(f"there is no feed {name!r}; known: {', '.join(self.feeds) or 'none (see feed add)'}")
+        return self.feeds[name]
+
+    def source_of(self, name: str, settings: FeedSettings) -> Source:
+        """Gives the source that a feed's claims come from."""
+        return self.store.source(name, "feed", settings.reliability, tlp_named(settings.default_tlp), settings.lineage)
+
+    def client_of(self, name: str, settings: FeedSettings) -> FeedClient:
+        """Gives the client that brings a feed's objects."""
+        # Here, since requests takes longer to import than most commands take.
+        from threatshare.feeds.clients import client_for
+
+        return client_for(name, settings, self.directory, clock=self.clock)
+
+    def pull_feed(self, name: str, progress: Progress) -> FeedReport:
+        """Runs one feed once and records how it went; a fault of the partner is in the report."""
+        settings, started = self.feed(name), self.now()
+        source = self.source_of(name, settings)
+        report = pull(
+            self.store, source, self.client_of(name, settings), self.settings.node.identity, self.now, progress
+        )
+        self.record_run(report, started)
+        return report
+
+    def record_run(self, report: FeedReport, started: Micros) -> None:
+        """Records how a run went; when the feed is due next, the daemon decides."""
+        with self.store.writing() as conn:
+            before = feed_state(conn, report.feed)
+            ok = report.status == "ok"
+            after = replace(
+                before,
+                last_run=started,
+                last_success=started if ok else before.last_success,
+                next_run=None,
+                failures=0 if ok else before.failures + 1,
+                report=json.dumps(asdict(report)),
+            )
+            save_run(conn, after)
+
+    def accept(
+        self, collection: Collection, account: Account, objects: Sequence[tuple[bytes, Received]], now: Micros
+    ) -> list[str | None]:
+        """Takes what a partner posted to an inbox, as a feed's objects are taken; says for each why it was not."""
+        sender = self.facts().agreement_with(account.name)
+        inbound = sender.inbound if sender else Inbound()
+        source = self.store.source(account.name, "partner", inbound.reliability, tlp_named(inbound.default_tlp))
+        us = self.settings.node.identity
+        rejects = take(self.store, source, [raw for raw, _ in objects], us, now, Tally(), lambda: None)
+        reasons = {one.place: one.reason for one in rejects}
+        return [reasons.get(received.id) for _, received in objects]
+
+    def close(self) -> None:
+        """Closes the store, where it was opened."""
+        while self._stores:
+            self._stores.pop().close()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerApp:
+    """Makes a node's TAXII application, once in each worker process; only a path, so that it can be sent there."""
+
+    directory: Path
+
+    def __call__(self) -> TaxiiApp:
+        """Opens the node in this process and gives its application."""
+        from threatshare.policy.gate import may_exchange
+        from threatshare.share.app import create_app
+        from threatshare.share.connections import Connections
+        from threatshare.share.settings import ServeSettings
+
+        node = build_node(self.directory)
+        serve = node.settings.serve
+        settings = ServeSettings(
+            title=node.settings.node.name,
+            public_url=serve.public_url,
+            default_page_size=serve.default_page_size,
+            max_page_size=serve.max_page_size,
+            max_content_length=serve.max_content_length,
+        )
+        connections = Connections(node.open_reader, node.open_writer)
+        return create_app(connections, settings, node.accept, may_exchange, node.clock)
+
+
+def build_node(directory: Path, clock: Clock = system_clock) -> Node:
+    """Reads a node directory; raises ConfigurationError with file, key and what was wanted."""
+    return Node(directory, load_settings(directory), load_assets(directory), clock)
+
+
+@contextmanager
+def opened(directory: Path, clock: Clock = system_clock) -> Iterator[Node]:
+    """Builds a node for one command and closes it afterwards; what SQLite complains about is a StoreError."""
+    node = build_node(directory, clock)
+    try:
+        yield node
+    except DatabaseError as problem:
+        raise StoreError(f"{directory / STORE_FILE}: {problem}") from problem
+    finally:
+        node.close()
