@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from threatshare.errors import ConfigurationError
-from threatshare.model import Kind, Observable
+from threatshare.model import Kind, Observable, host_of
 
 NODE_FILE = "node.toml"
 ASSETS_FILE = "own-assets.toml"
@@ -149,7 +149,7 @@ class FeedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """A page that takes longer ends the run."""
     run_deadline_seconds: Positive = 3_600
     """A run that takes longer ends; the next goes on from there."""
-    max_page_bytes: Positive = 64 * 1024 * 1024
+    max_page_bytes: Positive = 32 * 1024 * 1024
     """Limit of one page, on the wire and after inflating."""
     max_pages: Positive = 100_000
     """Pages of one run at most."""
@@ -246,15 +246,6 @@ class OwnAssets:
             return self.owns_address(ip_address(host))
         except ValueError:
             return self.owns_name(host)
-
-
-def host_of(url: str) -> str:
-    """Gives the host of a canonical URL, an IPv6 address without its brackets; empty where it has none."""
-    authority = url.partition("://")[2].partition("/")[0].partition("?")[0].partition("#")[0]
-    host = authority.rpartition("@")[2]
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def load_settings(node_dir: Path) -> Settings:

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
-from threatshare.config import host_of
 from threatshare.errors import BadValue
-from threatshare.model import Claim, Kind, Micros, Observable, Score
+from threatshare.model import Claim, Kind, Micros, Observable, Score, host_of
 from threatshare.stix.observables import canonical, recognise
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object

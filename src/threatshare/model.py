@@ -66,6 +66,15 @@ class Observable(NamedTuple):
     """Canonical text, see ``stix.observables``; a network is written address/prefix."""
 
 
+def host_of(url: str) -> str:
+    """Gives the host of a canonical URL, an IPv6 address without its brackets; empty where it has none."""
+    authority = url.partition("://")[2].partition("/")[0].partition("?")[0].partition("#")[0]
+    host = authority.rpartition("@")[2]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
 class Tlp(IntEnum):
     """TLP 2.0 labels in order of restriction (FIRST, August 2022)."""
 

@@ -24,6 +24,8 @@ from threatshare.store.sources import Source
 
 BATCH = 20_000
 """Objects that are committed together at most; pages of one request are never split."""
+BATCH_BYTES = 32 * 1024 * 1024
+"""Bytes of objects that are committed together at most."""
 
 Progress = Callable[[Tally], bool]
 """Told the tally after each commit; False stops the run there, at a page's end."""
@@ -100,12 +102,13 @@ def take(
 def _batch(pages: Iterator[Page]) -> tuple[list[Page], PartnerError | None]:
     """Collects pages until there are enough objects for one transaction, or the feed ends or fails."""
     batch: list[Page] = []
-    size = 0
+    count = size = 0
     try:
         for page in pages:
             batch.append(page)
-            size += len(page.objects)
-            if size >= BATCH:
+            count += len(page.objects)
+            size += sum(map(len, page.objects))
+            if count >= BATCH or size >= BATCH_BYTES:
                 break
     except PartnerError as problem:
         return batch, problem

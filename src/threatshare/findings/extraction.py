@@ -13,9 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from threatshare.config import host_of
 from threatshare.errors import BadValue
-from threatshare.model import Kind, Observable
+from threatshare.model import Kind, Observable, host_of
 from threatshare.stix.observables import canonical, refang
 
 

@@ -39,6 +39,7 @@ _LOG_LINE = re.compile(
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d").search
 _LEAD = re.compile(r"[\s\-*•·>|+`'\"\[\]().#\d]*(?:[\w &/#.()-]{1,40}(?::|=|->)\s*)?[\s`'\"+*|\[(]*").fullmatch
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
+_COMMIT = re.compile(r"(?i)\b(?:commit|revision|changeset|git)\b[^\n]{0,40}\Z").search
 _NETWORK = frozenset({Kind.IPV4, Kind.IPV6, Kind.DOMAIN, Kind.URL})
 _ADDRESS = frozenset({Kind.IPV4, Kind.IPV6})
 _REFERENCE_HOSTS = frozenset({"a reference site", "a registrar or name server", "a certificate authority"})
@@ -49,6 +50,7 @@ _OF_SECTION = {
     Section.VICTIMS: Ruling(Role.VICTIM_ASSET, "in a section about victims or targets"),
     Section.BENIGN: Ruling(Role.THIRD_PARTY, "in a section of what the authors call legitimate"),
 }
+_VERSION = Ruling(Role.REFERENCE, "the id of a commit, not of a file")
 _PLACEHOLDER = Ruling(Role.UNKNOWN, "the URL goes on with a placeholder: a person must say what is fixed; held")
 _LINK = Ruling(Role.REFERENCE, "a link of the text, not defanged")
 _KNOWN_SITE = Ruling(Role.REFERENCE, "not defanged, on a site that reports refer to")
@@ -213,6 +215,8 @@ def _ruling(value: Extracted, block: _Block, in_list: bool, listed: bool, text: 
         return in_section
     if kind is Kind.URL and after[:1] in ("<", "{"):
         return _PLACEHOLDER
+    if kind is Kind.SHA1 and _COMMIT(text, max(0, value.start - 60), value.start):
+        return _VERSION
     if kind not in _NETWORK and kind is not Kind.EMAIL:
         return Ruling(Role.PAYLOAD, "a file hash; those are never defanged")
     counts = in_list and (listed or block.section is Section.INDICATORS)

@@ -13,9 +13,9 @@ from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from threatshare.config import Address, Network, OwnAssets, host_of
+from threatshare.config import Address, Network, OwnAssets
 from threatshare.findings.third_parties import is_no_host, third_party
-from threatshare.model import Kind, Observable, Observation, Role
+from threatshare.model import Kind, Observable, Observation, Role, host_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _FAMILY = re.compile(r"\s*(?:ET|ETPRO|GPL)\s+([A-Z0-9_]+)").match
 
 _REPUTATION_FAMILIES = frozenset("DROP CINS COMPROMISED DSHIELD TOR BOTCC RBN INTEL 3CORESEC THREATVIEW_CS_C2".split())
 _REPUTATION_TEXT = re.compile(
-    r"(?i)poor reputation ip|block listed source|known (?:compromised|tor |malicious|hostile)|reported cnc server|"
+    r"(?i)poor reputation ip|block listed source|known compromised|reported cnc server|"
     r"\bsslbl\b|\burlhaus\b|\bthreatfox\b|\bspamhaus\b|\bcinsscore\b|ip reputation|\bblacklisted\b|\bblocklisted\b"
 ).search
 

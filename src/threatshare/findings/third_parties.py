@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from threatshare.config import Address, host_of
-from threatshare.model import Kind, Observable
+from threatshare.config import Address
+from threatshare.model import Kind, Observable, host_of
 
 _HOSTS: Mapping[str, str] = {
     # Search engines, social networks and stores that reports defang although they are not bad.

@@ -15,8 +15,6 @@ from threatshare.store.connection import Connection, transaction
 OpenConnection = Callable[[], Connection]
 
 _READERS = 8
-_MAPPED = 1 << 30
-"""Bytes of the file read through the system's page cache without copying; address space, not memory."""
 
 
 class Connections:
@@ -26,6 +24,8 @@ class Connections:
         self._open_reader = open_reader
         self._open_writer = open_writer
         self._turns = BoundedSemaphore(_READERS)
+        self._watcher: Connection | None = None
+        self._watching = Lock()
         self._idle: list[Connection] = []
         self._writer: Connection | None = None
         self._writing = Lock()
@@ -34,11 +34,18 @@ class Connections:
     def reading(self) -> Iterator[Connection]:
         """Lends a reader; results must be fetched whole before it is given back."""
         with self._turns:
-            conn = self._idle.pop() if self._idle else self._reader()
+            conn = self._idle.pop() if self._idle else self._open_reader()
             try:
                 yield conn
             finally:
                 self._idle.append(conn)
+
+    def changes(self) -> int:
+        """Gives a number that differs from the last one whenever anybody has committed anything in between."""
+        with self._watching:
+            if self._watcher is None:
+                self._watcher = self._open_reader()
+            return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -52,13 +59,8 @@ class Connections:
     def close(self) -> None:
         """Closes what is idle, at the end of the process."""
         with self._writing:
-            while self._idle:
-                self._idle.pop().close()
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-
-    def _reader(self) -> Connection:
-        conn = self._open_reader()
-        conn.execute(f"PRAGMA mmap_size = {_MAPPED}")
-        return conn
+            idle = [*self._idle, self._watcher, self._writer]
+            self._idle, self._watcher, self._writer = [], None, None
+        for conn in idle:
+            if conn is not None:
+                conn.close()

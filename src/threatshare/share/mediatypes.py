@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|[^",;]+|[,;]')
 _VERSION = "2.1"
@@ -29,6 +30,7 @@ class MediaRange:
     quality: float
 
 
+@lru_cache(maxsize=256)
 def accepts_taxii(header: str | None) -> bool:
     """Tells whether an Accept header lets us answer in TAXII 2.1; the most specific range that fits decides."""
     if header is None or not header.strip():

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from urllib.parse import parse_qs
 
 from threatshare.errors import BadValue
-from threatshare.model import Account, Collection, micros
+from threatshare.model import Account, Collection, Micros, micros
 from threatshare.ports import Clock
 from threatshare.share.accounts import Gatekeeper
 from threatshare.share.bodies import TAXII
@@ -29,6 +31,22 @@ _OBJECTS = re.compile("/api/collections/([a-zA-Z0-9-]{1,64})/objects/").fullmatc
 _LIMIT = re.compile("[1-9][0-9]{0,8}").fullmatch
 _PLAIN = re.compile("[!-~]*").fullmatch
 """Printable ASCII: anything else is left to the application to decode."""
+
+_LASTS: Micros = 1_000_000
+_MOST_ANSWERS = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What was found out while the store stood still: who has which key, and which page answers which request.
+
+    Keys are kept as hashes only.
+    """
+
+    changes: int
+    began: Micros
+    accounts: dict[bytes, Account] = field(default_factory=dict)
+    answers: dict[tuple[bytes, str, str], tuple[Account, Collection, Built]] = field(default_factory=dict)
 
 
 class ReadyPages:
@@ -53,6 +71,7 @@ class ReadyPages:
         self._reads = reads
         self._next_key = next_key
         self._clock = clock
+        self._last = _Moment(-1, 0)
         self._asked = lru_cache(maxsize=1_024)(self._read_query)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -60,27 +79,53 @@ class ReadyPages:
         built = self._ready(environ)
         if built is None:
             return self._app(environ, start_response)
-        headers = [*built.headers.items(), ("Content-Type", TAXII), ("Content-Length", str(len(built.body)))]
-        start_response("200 OK", headers)
+        start_response(
+            "200 OK",
+            [*built.headers.items(), ("Content-Type", TAXII), ("Content-Length", str(len(built.body)))],
+        )
         return [built.body]
 
     def _ready(self, environ: Environ) -> Built | None:
         path = _OBJECTS(environ["PATH_INFO"])
         if path is None or environ["REQUEST_METHOD"] != "GET" or environ["HTTP_ACCEPT"] != TAXII:
             return None
-        account = self._gatekeeper.recognised(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
-        if account is None:
-            return None
-        collection = self._readable(account, path[1])
-        if collection is None:
-            return None
-        asked = self._asked(environ.get("QUERY_STRING", ""), collection.number)
-        if asked is None:
+        now = micros(self._clock())
+        moment = self._moment(now)
+        header, query = environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", "")
+        credentials = blake2b(header.encode("latin-1", "replace"), digest_size=16).digest()
+        key = (credentials, path[1], query)
+        answer = moment.answers.get(key)
+        if answer is None:
+            account = moment.accounts.get(credentials) or self._account(moment, credentials, environ)
+            answer = None if account is None else self._answer(account, path[1], query)
+            if answer is None:
+                return None
+            moment.answers[key] = answer
+        account, collection, built = answer
+        self._reads.note(account.name, collection, built.spans, now)
+        return built
+
+    def _moment(self, now: Micros) -> _Moment:
+        """Gives what holds as long as nobody commits anything, and not for longer than keys take to expire."""
+        changes, last = self._connections.changes(), self._last
+        stands = changes == last.changes and 0 <= now - last.began < _LASTS
+        if not stands or len(last.answers) > _MOST_ANSWERS:
+            last = self._last = _Moment(changes, now)
+        return last
+
+    def _account(self, moment: _Moment, credentials: bytes, environ: Environ) -> Account | None:
+        found = self._gatekeeper.recognised(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
+        if found is not None:
+            moment.accounts[credentials] = found
+        return found
+
+    def _answer(self, account: Account, name: str, query: str) -> tuple[Account, Collection, Built] | None:
+        collection = self._readable(account, name)
+        asked = None if collection is None else self._asked(query, collection.number)
+        if collection is None or asked is None:
             return None
         built = self._pages.kept(collection, *asked)
-        if built is not None:
-            self._reads.note(account.name, collection, built.spans, micros(self._clock()))
-        return built
+        return None if built is None else (account, collection, built)
 
     def _readable(self, account: Account, name: str) -> Collection | None:
         with self._connections.reading() as conn:

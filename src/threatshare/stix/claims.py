@@ -39,25 +39,20 @@ class NewClaim(Struct, gc=False):
 def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> NewClaim | None:
     """Reads an indicator's claim; None for every other type and for other pattern languages.
 
-    Raises BadValue with the reason where pattern, times or values cannot be taken.
+    Raises BadValue with the reason where pattern, times or values cannot be taken. A withdrawal is obeyed
+    whatever else is wrong with it: it then claims nothing of any observable, not even of those before.
     """
     if version > now + MAX_AHEAD:
         raise BadValue(f"{read.id}: modified lies more than 5 minutes in the future")
     if not speaks_stix(read):
         return None
-    if read.valid_from is None:
-        raise BadValue(f"{read.id}: indicator without valid_from")
-    valid_from = read_timestamp(read.valid_from)
-    valid_until = read_timestamp(read.valid_until) if read.valid_until else None
-    if valid_until is not None and valid_until <= valid_from:
-        if not read.revoked:
-            raise BadValue(f"{read.id}: valid_until does not lie after valid_from")
-        # Some producers end the validity at the moment of revocation, even before it began.
-        valid_until = None
     try:
+        valid_from, valid_until = _validity(read)
         observables = read_pattern(read.pattern or "")
     except BadValue as problem:
-        raise BadValue(f"{read.id}: {problem}") from problem
+        if not read.revoked:
+            raise BadValue(f"{read.id}: {problem}") from problem
+        valid_from, valid_until, observables = version, None, ()
     return NewClaim(
         observables,
         read.created_by_ref,
@@ -67,8 +62,29 @@ def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> 
         valid_until,
         strictest(read, default_tlp),
         read.revoked,
-        bool(read.indicator_types) and _BENIGN.issuperset(read.indicator_types),
+        _is_benign(read),
     )
+
+
+def _validity(read: Received) -> tuple[Micros, Micros | None]:
+    if read.valid_from is None:
+        raise BadValue("indicator without valid_from")
+    valid_from = read_timestamp(read.valid_from)
+    if read.valid_until is None:
+        return valid_from, None
+    valid_until = read_timestamp(read.valid_until)
+    if valid_until > valid_from:
+        return valid_from, valid_until
+    if not read.revoked:
+        raise BadValue("valid_until does not lie after valid_from")
+    # Some producers end the validity at the moment of revocation, even before it began.
+    return valid_from, None
+
+
+def _is_benign(read: Received) -> bool:
+    # STIX 2.0 §2.5 says the indicator's types in its labels.
+    types = read.indicator_types or (read.labels if read.spec_version != "2.1" else ())
+    return bool(types) and _BENIGN.issuperset(types)
 
 
 def speaks_stix(read: Received) -> bool:

@@ -161,13 +161,14 @@ def identity(identity_id: str, name: str, sector: str, created: str) -> dict[str
 
 
 def revoked(built: Mapping[str, Any], modified: Micros) -> dict[str, Any]:
-    """Gives the version that withdraws an object: revoked, and where it has one a validity that ended now.
+    """Gives the version that withdraws an object: revoked, and where it has one a validity that ended now or before.
 
     Both, because some consumers read only one of the two.
     """
     gone = dict(built) | {"modified": write_timestamp(modified), "revoked": True}
     if "valid_until" in gone:
-        gone["valid_until"] = write_timestamp(modified)
+        # Our own timestamps have one shape, and compare as text.
+        gone["valid_until"] = min(gone["valid_until"], write_timestamp(modified))
         if gone["valid_from"] >= gone["valid_until"]:
             gone["valid_from"] = write_timestamp(modified - 1000)
     return gone

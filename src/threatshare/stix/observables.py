@@ -40,7 +40,7 @@ _PORT = re.compile(r"[0-9]{1,5}").fullmatch
 _PREFIX = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
 _ZONE = re.compile(r"[A-Za-z0-9._~-]{1,64}").fullmatch
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})?")
-_NOT_BARE = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
+_NOT_BARE = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]++")
 """What may not stand in a path or query as it is (RFC 3986 §3.3); brackets do everywhere, though they may not."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DEFAULT_PORT = {"http": 80, "https": 443, "ftp": 21}
@@ -57,9 +57,10 @@ _MAC = re.compile(r"[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}", re.ASCII)
 
 
 def refang(text: str) -> str:
-    """Undoes the usual defanging (``hxxp``, ``[.]``, ``(dot)``, ``[:]//``, ``[@]``, ``\\.``); strips quotes and brackets.
+    """Undoes the usual defanging: ``hxxp``, ``[.]``, ``(dot)``, ``[:]//``, ``[@]``, ``\\.``.
 
-    A comma or semicolon at the end is dropped where it cannot be part of the value, as in a URL it can.
+    Quotes and brackets around the whole are stripped, and a comma or semicolon at its end, but not
+    from a URL: there it can be part of the value.
     """
     text = text.strip(_JUNK)
     if len(text) > 2 and _WRAPPED.get(text[0]) == text[-1]:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from threatshare.errors import BadValue
 from threatshare.model import Micros, micros, moment
 
-_SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,20})?Z", re.ASCII).fullmatch
+# Hour 24 is no hour (RFC 3339 §5.6), though ISO 8601 and some parsers take it for the next day's first.
+_SHAPE = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d{1,20})?Z", re.ASCII).fullmatch
 
 
 @lru_cache(maxsize=16_384)
@@ -42,6 +43,6 @@ def read_loose_time(text: str) -> datetime | None:
     """Reads the times that tools write (any offset, none at all is UTC); None where it cannot."""
     try:
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

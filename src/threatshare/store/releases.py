@@ -133,7 +133,8 @@ def save_releases(conn: Connection, collection: int, decided: Iterable[Release])
     """Records decisions, in the transaction of the entries they made."""
     conn.executemany(
         "INSERT OR REPLACE INTO release"
-        " (collection, object_id, version, digest, verdict, reasons, policy, at, life, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (collection, object_id, version, digest, verdict, reasons, policy, at, life, created)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (collection, one.object_id, one.version, one.digest, one.verdict)
             + (json.dumps([(reason.rule, reason.verdict, reason.text) for reason in one.reasons]),)

@@ -16,8 +16,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING
 
-from threatshare.config import Purpose, host_of
-from threatshare.model import Kind, Observable
+from threatshare.config import Purpose
+from threatshare.model import Kind, Observable, host_of
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList

@@ -212,7 +212,7 @@ def test_times_confidence_techniques_and_count() -> None:
 def test_broken_events_are_kept_aside() -> None:
     """An event without a time, or that is none, is a reject, and the next one is read; odd types hurt nobody."""
     no_time = event(ends(OUT, IN), time=None)
-    no_event = {"metadata": {}}
+    no_event: dict[str, Any] = {"metadata": {}}
     odd = event(
         ends(OUT, IN), evidences="text", malware={"a": 1}, osint=[1], observables=[{"value": 7}], attacks=[None]
     )

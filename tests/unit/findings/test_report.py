@@ -47,6 +47,12 @@ def test_defanged_values_are_candidates() -> None:
     }
 
 
+def test_the_id_of_a_commit_is_no_file_hash() -> None:
+    """A SHA-1 that the text calls a commit names a version of something; without that word it names a file."""
+    assert role(PROSE + f"commit: {SHA1} 2024-01-02\n") == "reference"
+    assert role(PROSE + f"The dropper: {SHA1}\n") == "payload"
+
+
 def test_what_is_not_defanged_is_a_reference_outside_a_list() -> None:
     """Prose refers to pages, names and contacts; a bare address is held; a hash is never defanged."""
     text = (
