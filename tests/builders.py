@@ -20,7 +20,8 @@ from typing import Any
 from clocks import START
 from threatshare.config import OwnAssets
 from threatshare.errors import PartnerError
-from threatshare.ingest import IngestReport, Own, ingest
+from threatshare.findings.assertions import Own
+from threatshare.ingest import IngestReport, ingest
 from threatshare.model import (
     Collection,
     CollectionKind,
@@ -160,7 +161,6 @@ def make_own(**changed: Any) -> Own:
     values: dict[str, Any] = {
         "identity": US,
         "assets": OwnAssets(declared_empty=True),
-        "purpose": "live",
         "tlp": Tlp.GREEN,
         "confidence": 70,
     }
@@ -307,7 +307,6 @@ def make_outlet(collection: Collection, agreement: Agreement | None = None, now:
     """Builds an outlet into a collection, on the day of ``now``."""
     values: dict[str, Any] = {
         "own": OwnAssets(declared_empty=True),
-        "purpose": "live",
         "our_identity": US,
         "today": moment(now).date(),
         "agreements": {agreement.partner: agreement} if agreement else {},

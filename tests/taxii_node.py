@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,8 +29,23 @@ from threatshare.store.accounts import add_account
 from threatshare.store.collections import add_collection, collection_by_alias
 from threatshare.store.connection import open_reader, open_writer, transaction
 from threatshare.store.entries import NewEntry, append_entries
+from threatshare.store.settings import NEXT_KEY, make_secret
 
 TAXII = "application/taxii+json;version=2.1"
+
+
+@cache
+def _migrated() -> Path:
+    """Makes one empty store for all tests of a run: migrating it takes longer than most tests."""
+    folder = tempfile.mkdtemp(prefix="threatshare-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / "store.db"
+    conn = open_writer(file)
+    with transaction(conn):
+        make_secret(conn, NEXT_KEY)
+    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    conn.close()
+    return file
 
 
 def stix_id(number: int, kind: str = "indicator") -> str:
@@ -119,6 +137,7 @@ class TaxiiNode:
     ) -> None:
         self.file = folder / "store.db"
         self.clock = clock or FixedClock()
+        shutil.copyfile(_migrated(), self.file)
         self.writer = open_writer(self.file)
         self.inbox = Inbox()
         self.keys: dict[str, str] = {}

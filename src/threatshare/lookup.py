@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from threatshare.errors import BadValue
-from threatshare.model import Claim, Kind, Micros, Observable, Score, host_of
+from threatshare.model import Claim, Kind, Micros, Observable, Score, Seen, host_of
 from threatshare.stix.observables import canonical, recognise
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, key_maker, observable_key, store_secret
 from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, evidence_of, known
-from threatshare.store.observations import Seen, seen_of
+from threatshare.store.observations import seen_of
 from threatshare.triage.score import score
 
 _WIDEST = {4: 8, 6: 16}

@@ -6,7 +6,7 @@ since 1970-01-01 UTC inside the store and on the hot paths (type ``Micros``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -157,6 +157,34 @@ class Finding:
     """ATT&CK technique ids that the finding names, e.g. ``T1566.002``."""
     count: int = 1
     """How many events the tool says it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One observable in one role, as one sensor saw it so far."""
+
+    observable: Observable
+    role: Role
+    sensor: str
+    why: str
+    first_seen: Micros
+    last_seen: Micros
+    count: int
+    confidence: int | None = None
+    techniques: tuple[str, ...] = ()
+
+    def joined(self, other: Seen) -> Seen:
+        """Puts two records of the same observable, role and sensor together."""
+        stated = [one for one in (self.confidence, other.confidence) if one is not None]
+        return replace(
+            self,
+            why=other.why,
+            first_seen=min(self.first_seen, other.first_seen),
+            last_seen=max(self.last_seen, other.last_seen),
+            count=self.count + other.count,
+            confidence=max(stated, default=None),
+            techniques=tuple(sorted({*self.techniques, *other.techniques})),
+        )
 
 
 @dataclass(frozen=True, slots=True)

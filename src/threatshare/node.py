@@ -21,7 +21,7 @@ from threatshare.config import (
     load_settings,
 )
 from threatshare.errors import StoreError, UsageError
-from threatshare.ingest import Own
+from threatshare.findings.assertions import Own
 from threatshare.model import (
     Account,
     Collection,
@@ -94,7 +94,6 @@ class Node:
         return Own(
             self.settings.node.identity,
             self.assets,
-            self.settings.node.purpose,
             tlp_named(sharing.default_tlp),
             sharing.default_confidence,
         )

@@ -16,19 +16,28 @@ from typing import Any
 
 import msgspec
 
-from threatshare.model import Collection, CollectionKind, Decision, Kind, Micros, Verdict
+from threatshare.model import Collection, CollectionKind, Decision, Kind, Micros, Reason, Verdict
 from threatshare.policy.gate import Audience, Cleared, Facts, candidate_of, clear, clear_withdrawal, policy_of
 from threatshare.stix import objects
 from threatshare.stix.patterns import read_pattern
 from threatshare.store.connection import Connection
 from threatshare.store.embedded import Store, without_collector
 from threatshare.store.entries import NewEntry, append_entries, held_body
-from threatshare.store.lookups import claims_about, due_observables, evidence_of, known, known_by_key, save_scores
+from threatshare.store.lookups import (
+    bring_forward,
+    claims_about,
+    due_observables,
+    evidence_of,
+    known,
+    known_by_key,
+    save_scores,
+)
 from threatshare.store.releases import (
     Release,
     own_changes,
     position,
     queue,
+    queue_all,
     queued_observables,
     releases_of,
     save_position,
@@ -78,8 +87,9 @@ class Outlet:
 
     @cached_property
     def policy(self) -> bytes:
-        """Digest of all that decisions depend on beside the objects."""
-        return policy_of(self.audience, self.facts)
+        """Digest of all that decisions depend on beside the objects; inside our organisation no agreement counts."""
+        inside = self.collection.kind in (CollectionKind.SIEM, CollectionKind.INTERNAL)
+        return policy_of(self.audience, replace(self.facts, agreements={}) if inside else self.facts)
 
 
 def publish(store: Store, outlets: Sequence[Outlet], dry_run: bool = False) -> PublishReport:
@@ -101,16 +111,21 @@ def rescore_due(store: Store, now: Micros) -> int:
     while True:
         with store.writing() as conn:
             keys = due_observables(conn, now, BATCH)
-            claims = claims_about(conn, keys)
-            scores = []
-            for entry in known_by_key(conn, keys):
-                said = rows_of([one.claim for one in claims.get(entry.key, ())])
-                scores.append((entry.key, *assess(entry.observable.kind, said, evidence_of(entry.cap), now)))
-            save_scores(conn, scores)
+            _score(conn, keys, now)
             queue(conn, keys)
         total += len(keys)
         if len(keys) < BATCH:
             return total
+
+
+def _score(conn: Connection, keys: Sequence[int], now: Micros) -> None:
+    """Scores some observables anew."""
+    claims = claims_about(conn, keys)
+    scores = []
+    for entry in known_by_key(conn, keys):
+        said = rows_of([one.claim for one in claims.get(entry.key, ())])
+        scores.append((entry.key, *assess(entry.observable.kind, said, evidence_of(entry.cap), now)))
+    save_scores(conn, scores)
 
 
 Step = AbstractContextManager[Connection] | None
@@ -173,7 +188,16 @@ def _introduce_us(exits: _Exits) -> None:
 
 
 def _merged_batches(store: Store, outlet: Outlet, report: PublishReport, step: Step) -> Iterator[None]:
-    """Publishes merged, scored indicators of every observable that was touched since the last run."""
+    """Publishes merged, scored indicators of every observable that was touched since the last run.
+
+    Where floor, own assets or rules changed, of every observable: what is ours is told anew then.
+    """
+    policy, number = outlet.policy, outlet.collection.number
+    with step or store.writing() as conn:
+        if not position(conn, number, policy):
+            _score(conn, store.cap_anew(), outlet.now)
+            queue_all(conn)
+            save_position(conn, number, 1, policy)
     while True:
         with step or store.writing() as conn:
             keys, through = queued_observables(conn, BATCH)
@@ -189,6 +213,7 @@ def _merged(conn: Connection, keys: Sequence[int], outlet: Outlet) -> dict[str, 
     """Merges what is known of some observables; a pattern of several comparisons is not for this collection."""
     claims = claims_about(conn, keys)
     found = {}
+    again = []
     for entry in known_by_key(conn, keys):
         if entry.observable.kind is not Kind.PATTERN:
             said = [one.claim for one in claims.get(entry.key, ())]
@@ -201,6 +226,9 @@ def _merged(conn: Connection, keys: Sequence[int], outlet: Outlet) -> dict[str, 
                 outlet.now,
             )
             found[one.id] = one
+            if one.look_again is not None:
+                again.append((entry.key, one.look_again))
+    bring_forward(conn, again)
     return found
 
 
@@ -209,7 +237,7 @@ def _decide_merged(conn: Connection, outlet: Outlet, merged: Mapping[str, Merged
     exits = _Exits(conn, outlet, releases_of(conn, outlet.collection.number, list(merged)))
     for object_id, one in merged.items():
         past = exits.before.get(object_id)
-        if past is not None and past.served and past.digest == one.digest:
+        if past is not None and past.served and past.digest == one.digest and past.policy == outlet.policy:
             continue
         if one.facts is None:
             if past is not None and past.served:
@@ -248,6 +276,8 @@ class _Exits:
             if past is None or not past.served or past.digest != digest:
                 self.cleared.append(decided)
                 self.record(object_id, decided, decided.decision, life, digest)
+            elif past.policy != self.outlet.policy:
+                self.decided.append(replace(past, reasons=self._reasons(decided.decision), policy=self.outlet.policy))
             return
         report.note(self.outlet.collection.alias, object_id, decided)
         if past is not None and past.served:
@@ -265,6 +295,8 @@ class _Exits:
         served_id = objects.reborn_id(past.object_id, past.life)
         held = held_body(self.conn, self.outlet.collection, served_id, past.version)
         if held is None:
+            # Deleted from the collection by somebody: there is nothing left to withdraw.
+            self.decided.append(replace(past, verdict=decision.verdict, reasons=decision.reasons))
             return
         modified = max(self.outlet.now, past.version + 1000)
         gone = objects.written(objects.revoked(msgspec.json.decode(held), modified))
@@ -276,6 +308,9 @@ class _Exits:
             self.decided.append(
                 self._release(past.object_id, cleared.version, sha256(gone).digest(), decision, past.life, past.created)
             )
+        else:
+            # It stands for one more run, and the next one tries again.
+            report.note(self.outlet.collection.alias, served_id, cleared)
 
     def record(self, object_id: str, cleared: Cleared, decision: Decision, life: int, digest: bytes) -> None:
         """Notes what goes out."""
@@ -295,16 +330,19 @@ class _Exits:
     def _release(
         self, object_id: str, version: Micros, digest: bytes, decision: Decision, life: int, created: Micros
     ) -> Release:
-        # Of a million merged indicators that are released for the same reasons, the reasons are not kept.
-        merged = self.outlet.collection.kind is CollectionKind.SIEM and decision.verdict is Verdict.RELEASE
         return Release(
             object_id,
             version,
             digest,
             decision.verdict,
-            () if merged else decision.reasons,
+            self._reasons(decision),
             self.outlet.policy,
             self.outlet.now,
             life,
             created,
         )
+
+    def _reasons(self, decision: Decision) -> tuple[Reason, ...]:
+        # Of a million merged indicators that are released for the same reasons, the reasons are not kept.
+        merged = self.outlet.collection.kind is CollectionKind.SIEM and decision.verdict is Verdict.RELEASE
+        return () if merged else decision.reasons

@@ -88,7 +88,7 @@ def medallion(file: Path) -> Any:
     for name in configuration:
         set_config(application_instance, name, configuration)
     register_blueprints(application_instance)
-    application_instance.close = lambda: None  # type: ignore[attr-defined]
+    application_instance.close = lambda: None
     return application_instance
 
 
@@ -158,11 +158,12 @@ def _run(kind: str, file: Path) -> None:
     serve(made[kind], Address("127.0.0.1", 0))
 
 
-def _fill(file: Path, count: int) -> str:
+def fill(file: Path, count: int) -> str:
+    """Makes a store with a collection of so many entries, which account ``soc`` may read and write; gives its key."""
     conn = open_writer(file)
     with transaction(conn):
-        collection = add_collection(conn, "bench", "Bench", CollectionKind.SIEM, None, 0)
-        key = add_account(conn, "soc", ["bench"], [], 0)
+        collection = add_collection(conn, "bench", "Bench", CollectionKind.EXCHANGE, None, 0)
+        key = add_account(conn, "soc", ["bench"], ["bench"], 0)
     for objects in pages(count, min(count, 10_000), 1):
         entries = [_entry(raw) for raw in objects]
         with transaction(conn):
@@ -193,7 +194,7 @@ def _compare(directory: Path, sizes: Sequence[int], rounds: int) -> None:
         anywhere: dict[str, list[str]] = {}
         for size in sizes:
             file, name = directory / f"{size}.db", f"{size:,} entries"
-            stores[name] = Client("taxii", file, _fill(file, size))
+            stores[name] = Client("taxii", file, fill(file, size))
             stack.callback(stores[name].close)
             anywhere[name] = [f"{OBJECTS}?limit={PAGE}&next={token}" for token in _positions(file, size)]
         page = next(iter(stores.values())).get(f"{OBJECTS}?limit={PAGE}")[1]
@@ -278,7 +279,7 @@ def _drain(name: str, client: Client) -> None:
         began, count, after = time.perf_counter(), 0, ""
         while True:
             body = client.get(f"{OBJECTS}?limit={PAGE}{after}")[1]
-            read(body)  # type: ignore[operator]
+            read(body)
             count += PAGE
             token = _next(body)
             if token is None or count >= 200_000:

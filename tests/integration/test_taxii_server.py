@@ -204,6 +204,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_tls(node: TaxiiNode, authority: trustme.CA, tmp_path: Path) -> None:
     """With a certificate the server speaks TLS, from 1.2 on, and names its address with https."""
     files = pem(authority, tmp_path)

@@ -10,8 +10,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -80,8 +79,8 @@ class Said:
         return self.pattern < FOREIGN and not self.revoked and self.until is not None and self.until <= BEGUN
 
     def told(self) -> dict[str, Any]:
-        foreign = {"pattern_type": "sigma"} if self.pattern == FOREIGN else {}
-        kinds = {"indicator_types": ["benign"]} if self.benign else {}
+        more: dict[str, Any] = {"pattern_type": "sigma"} if self.pattern == FOREIGN else {}
+        more |= {"indicator_types": ["benign"]} if self.benign else {}
         return make_indicator(
             self.number,
             PATTERNS[self.pattern % FOREIGN][0],
@@ -91,8 +90,7 @@ class Said:
             revoked=self.revoked,
             tlp=self.tlp,
             valid_until=self.until,
-            **foreign,
-            **kinds,
+            **more,
         )
 
     def written(self, random: Random) -> bytes:
@@ -149,11 +147,11 @@ class Model:
         head = held[max(held)] if held else None
         if one.version in held:
             return "unchanged" if held[one.version] == one else "rejected"
+        if one.broken or one.version > now + 300 * SECOND:
+            return "rejected"
         if head is not None and one.version < head.version:
             held[one.version] = one
             return "unchanged"
-        if one.broken or one.version > now + 300 * SECOND:
-            return "rejected"
         held[one.version] = one
         for observable in {*(head.about if head else ()), *one.about}:
             self.scored[observable] = now
@@ -266,8 +264,8 @@ class Knowledge(RuleBasedStateMachine):
         names = {object_key(self.store.key_of, source.number, indicator_uuid(number)): (name, number)
                  for name, source in self.sources.items() for number in range(1, 5)}  # fmt: skip
         rows = self.store.conn.execute(
-            "SELECT observable.kind, value, object, source.name, origin.name, confidence, observed, valid_from, valid_until,"
-            " tlp, flags FROM claim JOIN observable ON key = claim.observable"
+            "SELECT observable.kind, value, object, source.name, origin.name, confidence, observed, valid_from,"
+            " valid_until, tlp, flags FROM claim JOIN observable ON key = claim.observable"
             " JOIN source ON source.number = claim.source JOIN origin ON origin.number = claim.origin"
         ).fetchall()
         found = {(Observable(CODE_KIND[row[0]], row[1]), names[row[2]]): row[3:] for row in rows}
@@ -298,6 +296,6 @@ class Knowledge(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Knowledge.TestCase.settings = settings(max_examples=1500, stateful_step_count=35, deadline=None)
+Knowledge.TestCase.settings = settings(stateful_step_count=35, deadline=None)
 TestKnowledge = Knowledge.TestCase
 """Three sources, any batches: versions, claims and scores are those of the model after each."""

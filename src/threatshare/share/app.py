@@ -15,7 +15,7 @@ from threatshare.share.accounts import Gatekeeper, register_accounts
 from threatshare.share.backend import EntryBackend
 from threatshare.share.bodies import BodyProvider
 from threatshare.share.connections import Connections
-from threatshare.share.errors import register_errors
+from threatshare.share.errors import QuietFlask, register_errors
 from threatshare.share.exchange import MayExchange, exchange_acceptor
 from threatshare.share.negotiation import Environ, Negotiation, StartResponse, WsgiApp
 from threatshare.share.pagecache import PageCache
@@ -24,7 +24,7 @@ from threatshare.share.readlog import ReadLog
 from threatshare.share.readypages import ReadyPages
 from threatshare.share.settings import ServeSettings
 from threatshare.share.uploads import TaxiiRequest, Uploads, register_uploads
-from threatshare.store.settings import NEXT_KEY, make_secret
+from threatshare.store.settings import NEXT_KEY, make_secret, read_secret
 
 BLUEPRINTS = (
     discovery.discovery_bp,
@@ -73,8 +73,7 @@ def create_app(
     ``accept`` takes what partners post to inboxes; ``may_exchange`` says which objects members of an
     exchange collection may pass on. Threads are started, so call it after forking.
     """
-    with connections.writing() as conn:
-        next_key = make_secret(conn, NEXT_KEY)
+    next_key = _next_key(connections)
     reads, pages = ReadLog(connections), PageCache(connections, next_key)
     acceptors = {
         CollectionKind.INBOX: accept,
@@ -93,8 +92,18 @@ def create_app(
     return TaxiiApp(wsgi, connections, reads, pages)
 
 
+def _next_key(connections: Connections) -> bytes:
+    # Writing waits for whoever writes now, so a worker does it only where none did before.
+    with connections.reading() as conn:
+        known = read_secret(conn, NEXT_KEY)
+    if known is not None:
+        return known
+    with connections.writing() as conn:
+        return make_secret(conn, NEXT_KEY)
+
+
 def _flask(settings: ServeSettings, gatekeeper: Gatekeeper) -> Flask:
-    app = Flask("threatshare", static_folder=None, template_folder=None)
+    app = QuietFlask("threatshare", static_folder=None, template_folder=None)
     app.json = BodyProvider(app)
     app.request_class = TaxiiRequest
     # One more than is taken, so that a body of unknown length is known to be longer.

@@ -29,6 +29,7 @@ from threatshare.share.connections import Connections
 from threatshare.share.errors import Refused
 from threatshare.share.exchange import FOREIGN
 from threatshare.share.filters import read_query
+from threatshare.share.negotiation import HEAD_ONLY
 from threatshare.share.pagecache import PageCache
 from threatshare.share.positions import write_position
 from threatshare.share.posting import Accept, post_objects
@@ -124,7 +125,7 @@ class EntryBackend:
         collection = self._collection(collection_id)
         wanted = self._filter(collection, allowed)
         built = self._pages.page(collection, wanted, self._limit(limit))
-        self._reads.note(current_account().name, collection, built.spans, self._now())
+        self._note(collection, built.spans)
         return built.body, built.headers
 
     def add_objects(self, _api_root: str, collection_id: str, body: bytes, _request_time: datetime) -> Ready:
@@ -151,7 +152,7 @@ class EntryBackend:
         with self._connections.reading() as conn:
             _must_hold(conn, collection, object_id)
             found = pages.page(conn, collection, wanted, self._limit(limit))
-        self._reads.note(current_account().name, collection, found.spans, self._now())
+        self._note(collection, found.spans)
         return envelope(found, self._next(collection, found, wanted)), date_headers(found)
 
     def delete_object(
@@ -189,6 +190,10 @@ class EntryBackend:
             _must_hold(conn, collection, object_id)
             found = pages.versions(conn, collection, wanted, self._limit(limit))
         return versions_resource(found, self._next(collection, found, wanted)), date_headers(found)
+
+    def _note(self, collection: Collection, spans: tuple[tuple[int, int], ...]) -> None:
+        if HEAD_ONLY not in request.environ:
+            self._reads.note(current_account().name, collection, spans, self._now())
 
     def _filter(self, collection: Collection, allowed: tuple[str, ...], object_id: str | None = None) -> EntryFilter:
         wanted = read_query(request.args, self._next_key, collection.number, allowed)

@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from flask import Flask, Response, request
@@ -45,6 +46,14 @@ def error_response(status: int, reason: str, headers: Mapping[str, str] | None =
     return response
 
 
+class QuietFlask(Flask):
+    """An application that logs faults outside its handlers as those inside, without what was processed."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Logs where it happened."""
+        note_fault(exc_info[1])
+
+
 def register_errors(app: Flask) -> None:
     """Makes error resources of everything that can go wrong inside the application."""
     app.register_error_handler(Refused, _refused)
@@ -73,7 +82,7 @@ def _http_error(problem: HTTPException) -> Response:
 
 
 def _store_fault(problem: Exception) -> Response:
-    _note(problem)
+    note_fault(problem)
     return error_response(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The store cannot do this at the moment; nothing was changed. Send the request again.",
@@ -82,11 +91,12 @@ def _store_fault(problem: Exception) -> Response:
 
 
 def _fault(problem: Exception) -> Response:
-    _note(problem)
+    note_fault(problem)
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its operator finds why in its log.")
 
 
-def _note(problem: Exception) -> None:
+def note_fault(problem: BaseException) -> None:
+    """Logs a defect."""
     # Where, never what: messages of exceptions quote values, and addresses of requests hold filters.
     frames = "".join(traceback.format_tb(problem.__traceback__))
     _log.error("%s %s: %s at\n%s", request.method, request.endpoint, type(problem).__name__, frames)

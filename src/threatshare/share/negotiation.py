@@ -18,6 +18,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+HEAD_ONLY = "threatshare.head_only"
+"""Stands in the environ of a request whose body is not sent."""
 _SLASHES = re.compile("/{2,}")
 _REFUSED = ""
 """A header that names nothing we can do: medallion answers 406 or 415."""
@@ -35,9 +37,12 @@ class Negotiation:
         environ["HTTP_ACCEPT"] = TAXII if accepts_taxii(environ.get("HTTP_ACCEPT")) else _REFUSED
         if environ["REQUEST_METHOD"] == "POST":
             _settle_body(environ)
+        elif environ["REQUEST_METHOD"] == "HEAD":
+            # medallion's views know no HEAD, though Flask routes it to them.
+            environ["REQUEST_METHOD"], environ[HEAD_ONLY] = "GET", True
         answer = self._app(environ, start_response)
         try:
-            return list(answer)
+            return [] if HEAD_ONLY in environ else list(answer)
         finally:
             close = getattr(answer, "close", None)
             if close is not None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 from threatshare.model import Collection
 from threatshare.share.bodies import Ready, date_headers, envelope
@@ -23,16 +24,20 @@ from threatshare.share.positions import write_position
 from threatshare.store.connection import Connection
 from threatshare.store.entries import Edition, edition
 from threatshare.store.faults import StoreFault
-from threatshare.store.pages import EntryFilter, page, start_of
+from threatshare.store.pages import EntryFilter, Page, page, start_of
 
 _log = logging.getLogger(__name__)
 
-_KEPT_BYTES = 64 * 1024 * 1024
-_LARGEST = _KEPT_BYTES // 4
+ReadPage = Callable[[Connection, Collection, EntryFilter, int], Page[bytes]]
+
+_LARGEST_SHARE = 4
+"""A page larger than this part of what may be kept is not."""
 _FOLLOWED = 256
 """Clients whose next request is recognised."""
 _AHEAD = 4
 """Pages that may wait to be built ahead."""
+_PATIENCE = 1.0
+"""Seconds to wait for a page that is being built already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +70,40 @@ class Built:
 class PageCache:
     """Builds pages and keeps them, for one worker process."""
 
-    def __init__(self, connections: Connections, next_key: bytes) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        next_key: bytes,
+        most_bytes: int = 64 * 1024 * 1024,
+        read: ReadPage = page,
+    ) -> None:
         self._connections = connections
         self._next_key = next_key
+        self._most_bytes = most_bytes
+        self._read = read
         self._kept: OrderedDict[Asked, Built] = OrderedDict()
         self._size = 0
         self._followers: OrderedDict[Asked, None] = OrderedDict()
         self._lock = Lock()
+        self._coming: dict[Asked, Event] = {}
         self._ahead: SimpleQueue[Asked | None] = SimpleQueue()
         self._thread = Thread(target=self._build_ahead, name="pages-ahead", daemon=True)
         self._thread.start()
 
     def page(self, collection: Collection, wanted: EntryFilter, limit: int) -> Built:
         """Gives a page, kept or built. Raises BadValue where the filter names too many values."""
-        with self._connections.reading() as conn:
-            asked, built = self._look_up(conn, collection, wanted, limit)
-            if built is None:
+        asked = self._asked(collection, wanted, limit)
+        built = self._held(asked)
+        if built is None:
+            with self._connections.reading() as conn:
                 built = self._build(conn, asked)
         self._served(asked, built)
         return built
 
     def kept(self, collection: Collection, wanted: EntryFilter, limit: int) -> Built | None:
         """Gives a page only where it need not be built."""
-        with self._connections.reading() as conn:
-            asked, built = self._look_up(conn, collection, wanted, limit)
+        asked = self._asked(collection, wanted, limit)
+        built = self._held(asked)
         if built is not None:
             self._served(asked, built)
         return built
@@ -98,28 +113,35 @@ class PageCache:
         self._ahead.put(None)
         self._thread.join()
 
-    def _look_up(
-        self, conn: Connection, collection: Collection, wanted: EntryFilter, limit: int
-    ) -> tuple[Asked, Built | None]:
+    def _asked(self, collection: Collection, wanted: EntryFilter, limit: int) -> Asked:
         if wanted.added_after is not None:
-            wanted = replace(wanted, after=start_of(conn, collection, wanted), added_after=None)
-        asked = Asked(collection, wanted, limit)
+            with self._connections.reading() as conn:
+                start = start_of(conn, collection, wanted)
+            wanted = replace(wanted, after=start, added_after=None)
+        return Asked(collection, wanted, limit)
+
+    def _held(self, asked: Asked) -> Built | None:
+        with self._lock:
+            coming = self._coming.get(asked)
+        if coming is not None:
+            coming.wait(_PATIENCE)
         with self._lock:
             built = self._kept.get(asked)
-        if built is None or not built.stands(edition(conn, collection)):
-            return asked, None
-        return asked, built
+        if built is None:
+            return None
+        with self._connections.reading() as conn:
+            return built if built.stands(edition(conn, asked.collection)) else None
 
     def _build(self, conn: Connection, asked: Asked) -> Built:
         # Before the page is read: what changes meanwhile makes it look older than it is, never newer.
         now = edition(conn, asked.collection)
-        found = page(conn, asked.collection, asked.wanted, asked.limit)
+        found = self._read(conn, asked.collection, asked.wanted, asked.limit)
         token, following = None, None
         if found.more:
             token = write_position(self._next_key, asked.collection.number, found.last_seq, asked.wanted)
             following = replace(asked, wanted=replace(asked.wanted, after=found.last_seq))
         built = Built(envelope(found, token), date_headers(found), found.spans, now, following)
-        if len(built.body) <= _LARGEST:
+        if len(built.body) * _LARGEST_SHARE <= self._most_bytes:
             self._keep(asked, built)
         return built
 
@@ -128,7 +150,7 @@ class PageCache:
             before = self._kept.pop(asked, None)
             self._kept[asked] = built
             self._size += len(built.body) - (len(before.body) if before else 0)
-            while self._size > _KEPT_BYTES:
+            while self._size > self._most_bytes:
                 self._size -= len(self._kept.popitem(last=False)[1].body)
 
     def _served(self, asked: Asked, built: Built) -> None:
@@ -142,9 +164,11 @@ class PageCache:
             self._followers[built.following] = None
             if len(self._followers) > _FOLLOWED:
                 self._followers.popitem(last=False)
-            ahead = follows and built.following not in self._kept
-        if ahead and self._ahead.qsize() < _AHEAD:
-            self._ahead.put(built.following)
+            ahead = follows and built.following not in self._kept and len(self._coming) < _AHEAD
+            if not ahead or built.following in self._coming:
+                return
+            self._coming[built.following] = Event()
+        self._ahead.put(built.following)
 
     def _build_ahead(self) -> None:
         while (asked := self._ahead.get()) is not None:
@@ -154,3 +178,6 @@ class PageCache:
             except StoreFault as problem:
                 # Whoever asks for it will see for himself.
                 _log.warning("a page could not be built ahead: %s", problem)
+            finally:
+                with self._lock:
+                    self._coming.pop(asked).set()

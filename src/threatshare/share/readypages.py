@@ -20,11 +20,12 @@ from threatshare.share.accounts import Gatekeeper
 from threatshare.share.bodies import TAXII
 from threatshare.share.connections import Connections
 from threatshare.share.filters import OBJECT_FIELDS, read_query
-from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
+from threatshare.share.negotiation import HEAD_ONLY, Environ, StartResponse, WsgiApp
 from threatshare.share.pagecache import Built, PageCache
 from threatshare.share.readlog import ReadLog
 from threatshare.share.settings import ServeSettings
 from threatshare.store.collections import collection_by_alias, collection_by_id
+from threatshare.store.faults import StoreFault
 from threatshare.store.pages import EntryFilter
 
 _OBJECTS = re.compile("/api/collections/([a-zA-Z0-9-]{1,64})/objects/").fullmatch
@@ -76,7 +77,10 @@ class ReadyPages:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Sends a ready page, or hands the request on."""
-        built = self._ready(environ)
+        try:
+            built = self._ready(environ)
+        except StoreFault:
+            built = None
         if built is None:
             return self._app(environ, start_response)
         start_response(
@@ -87,7 +91,8 @@ class ReadyPages:
 
     def _ready(self, environ: Environ) -> Built | None:
         path = _OBJECTS(environ["PATH_INFO"])
-        if path is None or environ["REQUEST_METHOD"] != "GET" or environ["HTTP_ACCEPT"] != TAXII:
+        plain = environ["REQUEST_METHOD"] == "GET" and environ["HTTP_ACCEPT"] == TAXII and HEAD_ONLY not in environ
+        if path is None or not plain:
             return None
         now = micros(self._clock())
         moment = self._moment(now)

@@ -59,15 +59,15 @@ _MAC = re.compile(r"[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}", re.ASCII)
 def refang(text: str) -> str:
     """Undoes the usual defanging: ``hxxp``, ``[.]``, ``(dot)``, ``[:]//``, ``[@]``, ``\\.``.
 
-    Quotes and brackets around the whole are stripped, and a comma or semicolon at its end, but not
-    from a URL: there it can be part of the value.
+    Quotes and brackets around the whole are stripped, and commas and semicolons, but not from a URL:
+    there they can be part of the value.
     """
     text = text.strip(_JUNK)
     if len(text) > 2 and _WRAPPED.get(text[0]) == text[-1]:
         text = text[1:-1].strip(_JUNK)
     for pattern, plain in _REFANG:
         text = pattern.sub(plain, text)
-    return text if "://" in text else text.rstrip(",;")
+    return text if "://" in text else text.strip(_JUNK + ",;")
 
 
 def canonical(kind: Kind, text: str) -> Observable:

@@ -31,6 +31,9 @@ _MOST_DIGITS = 4300
 """Of a number: Python reads no longer ones (``sys.get_int_max_str_digits``)."""
 _LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{%d}" % _MOST_DIGITS).search
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
+_TOKEN = re.compile(_JSON_STRING.pattern + rb"|[{}\[\]]", re.DOTALL).finditer
+_ARRAY = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*\[").match
+_MAX_MENDED = 16 * 1024 * 1024
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
@@ -105,12 +108,69 @@ _envelope = msgspec.json.Decoder(Envelope)
 
 
 def split_envelope(page: bytes) -> tuple[list[bytes], bool, str | int | None]:
-    """Splits an envelope or bundle into its objects' exact bytes; gives (objects, more, next); raises BadValue."""
+    """Splits an envelope or bundle into its objects' exact bytes; gives (objects, more, next); raises BadValue.
+
+    An object that the decoder cannot read (a lone surrogate, too many levels) does not spoil the page.
+    """
     try:
         read = _envelope.decode(page)
     except (msgspec.DecodeError, RecursionError) as problem:
-        raise BadValue(f"no TAXII envelope or STIX bundle: {problem}") from problem
+        mended = _objects_apart(page)
+        if mended is None:
+            raise BadValue(f"no TAXII envelope or STIX bundle: {problem}") from problem
+        return mended
     return [bytes(one) for one in read.objects or ()], read.more, read.next
+
+
+def _objects_apart(page: bytes) -> tuple[list[bytes], bool, str | int | None] | None:
+    """Splits a page by its brackets, without reading its objects; None where the page itself is no JSON."""
+    at = _array(page) if len(page) <= _MAX_MENDED else None
+    found = _elements(page, at) if at is not None else None
+    if found is None:
+        return None
+    objects, end = found
+    try:
+        rest = _envelope.decode(page[:at] + page[end:])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return None if rest.objects else (objects, rest.more, rest.next)
+
+
+def _array(page: bytes) -> int | None:
+    """Gives where the elements of the outermost ``objects`` begin."""
+    depth = 0
+    for token in _TOKEN(page):
+        if token[0] == b'"objects"' and depth == 1:
+            opened = _ARRAY(page, token.end())
+            if opened is not None:
+                return opened.end()
+        elif token[0] in b"{[":
+            depth += 1
+        elif token[0] in b"}]":
+            depth -= 1
+    return None
+
+
+def _elements(page: bytes, at: int) -> tuple[list[bytes], int] | None:
+    """Gives the objects of an array and where it ends; None where there is anything else in it."""
+    objects: list[bytes] = []
+    depth, start, last = 0, at, at
+    for token in _TOKEN(page, at):
+        if token[0] in b"{[":
+            if depth == 0:
+                between = page[last : token.start()].strip()
+                if token[0] == b"[" or between != (b"," if objects else b""):
+                    return None
+                start = token.start()
+            depth += 1
+        elif token[0] in b"}]":
+            depth -= 1
+            if depth == 0:
+                last = token.end()
+                objects.append(page[start:last])
+            elif depth < 0:
+                return None if page[last : token.start()].strip() else (objects, token.start())
+    return None
 
 
 def read_object(raw: bytes) -> Received:

@@ -71,6 +71,10 @@ class Store:
         reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
         return knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
 
+    def cap_anew(self) -> list[int]:
+        """Tells anew what is ours or known benign; gives the keys of observables for which that has changed."""
+        return knowledge.cap_anew(self.conn, self._cap_of)
+
     def holders(self, stix_id: str) -> list[str]:
         """Gives the names of the sources that an object of some id came from."""
         keys = {object_key(self.key_of, one.number, stix_id): one.name for one in sources.sources(self.conn).values()}

@@ -17,7 +17,7 @@ from threatshare.stix.claims import NewClaim, speaks_stix
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object
 from threatshare.store.connection import Connection
-from threatshare.store.keys import KIND_CODE, KeyOf, observable_key
+from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
 from threatshare.store.lookups import evidence_of
 from threatshare.store.objects import Fresh
 from threatshare.store.sources import Origins, Source
@@ -264,3 +264,17 @@ def _write(
     conn.executemany("DELETE FROM claim WHERE observable = ? AND object = ?", sorted(gone))
     conn.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     conn.executemany("INSERT INTO changed_observable (observable) VALUES (?)", written)
+
+
+def cap_anew(conn: Connection, cap_of: CapOf) -> list[int]:
+    """Caps every observable as what is ours and known benign demand now; inside the caller's transaction.
+
+    Gives the keys of those whose cap has changed; they are left for the caller to score.
+    """
+    changed: list[tuple[str | None, int]] = []
+    for key, kind, value, cap in conn.execute("SELECT key, kind, value, cap FROM observable"):
+        wanted = cap_of(Observable(CODE_KIND[kind], value))
+        if wanted != cap:
+            changed.append((wanted, key))
+    conn.executemany("UPDATE observable SET cap = ? WHERE key = ?", changed)
+    return [key for _, key in changed]

@@ -119,6 +119,13 @@ def save_scores(conn: Connection, scores: Iterable[tuple[int, int, Micros | None
     )
 
 
+def bring_forward(conn: Connection, moments: Iterable[tuple[int, Micros]]) -> None:
+    """Has observables (key, moment) scored anew by some moments, inside the caller's transaction."""
+    conn.executemany(
+        "UPDATE observable SET next_change = ?2 WHERE key = ?1 AND (next_change IS NULL OR next_change > ?2)", moments
+    )
+
+
 def evidence_of(cap: str | None) -> Evidence:
     """Gives what an observable's cap means to its score."""
     if cap is None:

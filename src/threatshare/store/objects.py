@@ -14,7 +14,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from threatshare.model import Micros, Reject
+from threatshare.errors import BadValue
+from threatshare.model import Micros, Reject, Tlp
+from threatshare.stix.claims import claim_of
 from threatshare.stix.received import Received, read_object
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, object_key
@@ -217,6 +219,12 @@ def _keep_older(
         modified, newer = chain[place]
         if modified == version:
             _compare(bodies(conn, [newer])[newer], raw, read, result)
+            continue
+        try:
+            # What would be refused as the newest version is refused as an older one too.
+            claim_of(read, version, Tlp.RED, now)
+        except BadValue as problem:
+            result.rejects.append(Reject(read.id, str(problem), raw.decode()))
             continue
         number = conn.execute(
             "INSERT INTO version (object, previous, modified, received, body) VALUES (?, ?, ?, ?, ?) RETURNING number",

@@ -4,39 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
-from threatshare.model import Micros, Observable, Role
+from threatshare.model import Observable, Role, Seen
 from threatshare.store.connection import Connection
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One observable in one role, as one sensor saw it so far."""
-
-    observable: Observable
-    role: Role
-    sensor: str
-    why: str
-    first_seen: Micros
-    last_seen: Micros
-    count: int
-    confidence: int | None = None
-    techniques: tuple[str, ...] = ()
-
-    def joined(self, other: Seen) -> Seen:
-        """Puts two records of the same observable, role and sensor together."""
-        stated = [one for one in (self.confidence, other.confidence) if one is not None]
-        return replace(
-            self,
-            why=other.why,
-            first_seen=min(self.first_seen, other.first_seen),
-            last_seen=max(self.last_seen, other.last_seen),
-            count=self.count + other.count,
-            confidence=max(stated, default=None),
-            techniques=tuple(sorted({*self.techniques, *other.techniques})),
-        )
 
 
 def record(conn: Connection, key_of: KeyOf, seen: Sequence[Seen]) -> None:
@@ -98,8 +69,7 @@ def _held(conn: Connection, keys: set[int]) -> list[tuple[int, Seen]]:
     return [
         (row[0], _row(row[1:]))
         for row in conn.execute(
-            f"SELECT observable, {_COLUMNS} FROM observation"
-            " WHERE observable IN (SELECT value FROM json_each(?))",
+            f"SELECT observable, {_COLUMNS} FROM observation WHERE observable IN (SELECT value FROM json_each(?))",
             (json.dumps(sorted(keys)),),
         )
     ]

@@ -100,6 +100,12 @@ def queue(conn: Connection, observables: Iterable[int]) -> None:
     conn.executemany("INSERT INTO changed_observable (observable) VALUES (?)", [(one,) for one in observables])
 
 
+def queue_all(conn: Connection) -> None:
+    """Puts every observable on the SIEM collection's queue."""
+    conn.execute("DELETE FROM changed_observable")
+    conn.execute("INSERT INTO changed_observable (observable) SELECT key FROM observable")
+
+
 def queue_length(conn: Connection) -> int:
     """Counts what waits for the SIEM collection."""
     row = conn.execute("SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM changed_observable").fetchone()

@@ -7,11 +7,12 @@ marking, the latest validity. What is marked above the ceiling of our own organi
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from threatshare.model import Claim, Evidence, Kind, Micros, Observable, Reason, Tlp, Verdict, band_of
+from threatshare.model import BANDS, Claim, Evidence, Kind, Micros, Observable, Reason, Tlp, Verdict, band_of
 from threatshare.stix.objects import IndicatorFacts, siem_indicator_id
 from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.triage.decay import lifetime
@@ -36,6 +37,8 @@ class Merged:
     """Why there is nothing, or that there is."""
     digest: bytes
     """Changes when band, marking, validity or sources change, and with nothing else."""
+    look_again: Micros | None = None
+    """When this view changes by time alone, where that may be before the observable's own score leaves its band."""
 
 
 def merge(
@@ -46,9 +49,11 @@ def merge(
     score, _ = assess(observable.kind, rows_of(visible), evidence, now)
     standing = [one for one in visible if _stands(one, observable.kind, now)]
     object_id = siem_indicator_id(identity, observable)
-    if score < floor or not standing:
+    served = score >= floor and bool(standing)
+    again = _look_again(observable.kind, visible, evidence, floor if served else None, now, len(visible) < len(claims))
+    if not served:
         text = f"score {score} is under the floor of {floor}" if visible else "every claim is marked above the ceiling"
-        return Merged(object_id, score, None, Reason("siem-floor", Verdict.REFUSE, text), b"")
+        return Merged(object_id, score, None, Reason("siem-floor", Verdict.REFUSE, text), b"", again)
     band = band_of(score)
     tlp = max(one.marking.tlp or Tlp.CLEAR for one in standing)
     ends = whole_milliseconds(max(_end(one, observable.kind) for one in standing))
@@ -56,7 +61,32 @@ def merge(
     labels = [f"score:{band}", *sorted({f"source:{_token(one.source)}" for one in standing})]
     facts = IndicatorFacts(object_id, observable, identity, 0, 0, begins, ends, score, tlp, labels)
     digest = blake2b(f"{tlp}|{begins}|{ends}|{labels}".encode(), digest_size=16).digest()
-    return Merged(object_id, score, facts, Reason("siem-floor", Verdict.RELEASE, f"score {score}"), digest)
+    return Merged(object_id, score, facts, Reason("siem-floor", Verdict.RELEASE, f"score {score}"), digest, again)
+
+
+def _look_again(
+    kind: Kind, visible: Sequence[Claim], evidence: Evidence, floor: int | None, now: Micros, some_hidden: bool
+) -> Micros | None:
+    """Finds when the view changes other than with the band of the whole score; ``floor``: None where none is served.
+
+    Three things do that: a claim that begins, a floor that is no band's, and, where claims are hidden,
+    the band of what is left.
+    """
+    begins = [one.valid_from for one in visible if one.valid_from > now and not (one.revoked or one.benign)]
+    between_bands = floor is not None and floor not in _BAND_FLOORS
+    if not (begins or some_hidden or between_bands):
+        return None
+    rows = rows_of(visible)
+    moments = [*begins, *filter(None, [assess(kind, rows, evidence, now)[1]])]
+    if between_bands:
+        # Until a claim begins the score only falls, so the first moment below the floor is found by halving.
+        last = min([*moments, max(_end(one, kind) for one in visible if _stands(one, kind, now))])
+        below = bisect_left(range(now, last), True, key=lambda at: assess(kind, rows, evidence, at)[0] < (floor or 0))
+        moments.append(now + below)
+    return min(moments, default=None)
+
+
+_BAND_FLOORS = frozenset(floor for floor, _ in BANDS if floor)
 
 
 def _stands(claim: Claim, kind: Kind, now: Micros) -> bool:

@@ -26,7 +26,7 @@ def test_nothing_is_lost_when_the_process_ends(tmp_path: Path) -> None:
     log = ReadLog(Connections(partial(open_reader, file), unpatient))  # type: ignore[arg-type]
 
     def note(account: str) -> None:
-        for seq in range(0, 3_000, 2):
+        for seq in range(0, 600, 2):
             log.note(account, collection, ((seq, seq),), seq)
 
     threads = [Thread(target=note, args=(f"account{number}",)) for number in range(4)]
@@ -38,10 +38,10 @@ def test_nothing_is_lost_when_the_process_ends(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     log.close()
-    for seq in (0, 1_000, 2_998):
+    for seq in (0, 300, 598):
         assert [one.account for one in reads_of(writer, collection.number, seq)] == [
             f"account{number}" for number in range(4)
         ]
     assert reads_of(writer, collection.number, 1) == []
-    assert writer.execute("SELECT sum(requests) FROM taxii_read").fetchone() == (6_000,)
+    assert writer.execute("SELECT sum(requests) FROM taxii_read").fetchone() == (1_200,)
     writer.close()
