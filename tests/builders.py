@@ -40,8 +40,9 @@ from threatshare.model import (
 from threatshare.policy.agreements import Agreement, Outbound
 from threatshare.policy.gate import Audience, Facts
 from threatshare.ports import Page
-from threatshare.publish import Outlet, PublishReport, publish
+from threatshare.publish import publish
 from threatshare.pull import take
+from threatshare.share.outlets import Outlet, PublishReport
 from threatshare.stix.objects import identity, new_identity_id, written
 from threatshare.stix.patterns import pattern_of
 from threatshare.stix.received import Received, read_object

@@ -14,11 +14,12 @@ from threatshare.findings.assertions import Assertion, Own, assert_indicator, as
 from threatshare.model import Finding, Micros, Observable, Reject, Role, Seen, Tlp, micros
 from threatshare.stix.claims import NewClaim, claim_of
 from threatshare.stix.objects import indicator_id, sighting_id
+from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object
 from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.store.embedded import Store
-from threatshare.store.keys import object_key, observable_key
-from threatshare.store.lookups import claims_about, current_bodies
+from threatshare.store.keys import object_key
+from threatshare.store.lookups import claims_about, current_bodies, known
 from threatshare.store.objects import Fresh
 from threatshare.store.observations import record, seen_of
 from threatshare.store.releases import note_own_changes
@@ -74,7 +75,9 @@ def ingest(
         rejects = [one for one in chunk if isinstance(one, Reject)]
         seen = _observe(findings, at)
         with store.writing() as conn:
-            record(conn, store.key_of, list(seen.values()))
+            taken = record(conn, store.key_of, list(seen.values()))
+            report.refused |= dict.fromkeys(taken, _KEY_TAKEN)
+            seen = {which: one for which, one in seen.items() if one.observable not in taken}
             note_rejects(conn, OWN, rejects, at)
             made = _indicators(store, own, source, seen, report, at)
             report.count(made)
@@ -92,7 +95,7 @@ def _observe(findings: Sequence[Finding], now: Micros) -> dict[tuple[Observable,
     """Folds findings into one record an observable, role and sensor; a sensor's clock cannot run ahead of ours."""
     seen: dict[tuple[Observable, Role, str], Seen] = {}
     for finding in findings:
-        first, last = min(micros(finding.seen_at), now), min(micros(finding.last_seen_at), now)
+        first, last = sorted(min(micros(one), now) for one in (finding.seen_at, finding.last_seen_at))
         for one in finding.observations:
             if one.role in _IGNORED:
                 continue
@@ -112,6 +115,7 @@ def _observe(findings: Sequence[Finding], now: Micros) -> dict[tuple[Observable,
     return seen
 
 
+_KEY_TAKEN = "its key in this store is taken by another value"
 _IGNORED = frozenset({Role.VICTIM_ASSET, Role.SENSOR, Role.THIRD_PARTY, Role.REFERENCE})
 """Roles that are counted by no one and kept nowhere: what is ours or harmless stays in the sensor's own log."""
 
@@ -150,34 +154,41 @@ def _sightings(
     store: Store, own: Own, source: Source, seen: dict[tuple[Observable, Role, str], Seen], now: Micros
 ) -> list[Assertion]:
     """Builds a sighting of every indicator that we hold for a value which a sensor's list had named."""
-    known = {one.observable for one in seen.values() if one.role is Role.KNOWN_INDICATOR}
-    facts = seen_of(store.conn, store.key_of, known)
-    keyed = {observable_key(store.key_of, one): one for one in known}
-    sighted: dict[str, tuple[Observable, int]] = {}
-    for key, claims in claims_about(store.conn, list(keyed)).items():
-        held = {one.object: one for one in claims if one.claim.source != OWN and not one.claim.revoked}
-        for obj, body in current_bodies(store.conn, held).items():
-            sighted[read_object(body).id] = (keyed[key], held[obj].tlp)
-    ids = {sighting_id(own.identity, one): one for one, (_, tlp) in sorted(sighted.items()) if tlp <= Tlp.RED}
+    listed = {one.observable for one in seen.values() if one.role is Role.KNOWN_INDICATOR}
+    numbers = [one.number for one in known(store.conn, store.key_of, listed).values()]
+    held = [one for claims in claims_about(store.conn, numbers).values() for one in claims]
+    theirs = {one.object: one for one in held if one.claim.source != OWN and not one.claim.revoked}
+    # Several sources may hold one indicator, and one indicator may name several values that were seen.
+    tlps: dict[str, int] = {}
+    values: dict[str, set[Observable]] = {}
+    for obj, body in current_bodies(store.conn, theirs).items():
+        read = read_object(body)
+        tlps[read.id] = max(theirs[obj].tlp, tlps.get(read.id, 0))
+        values.setdefault(read.id, set()).update(read_pattern(read.pattern or ""))
+    facts = seen_of(store.conn, store.key_of, {one for named in values.values() for one in named})
+    ids = {sighting_id(own.identity, one): one for one, tlp in sorted(tlps.items()) if tlp <= Tlp.RED}
     before = _current(store, source, ids)
     made = []
-    for one, indicator_seen in ids.items():
-        observable, tlp = sighted[indicator_seen]
-        made.append(assert_sighting(own, indicator_seen, Tlp(tlp), facts[observable], before.get(one), now))
+    for one, sighted in ids.items():
+        hits = [hit for value in sorted(values[sighted]) if not own.assets.owns(value) for hit in facts.get(value, ())]
+        if any(hit.role is Role.KNOWN_INDICATOR for hit in hits):
+            made.append(assert_sighting(own, sighted, Tlp(tlps[sighted]), hits, before.get(one), now))
     return made
 
 
 def _keep(store: Store, source: Source, made: Sequence[Assertion], now: Micros) -> None:
     """Stores new versions of our objects and lines them up for publishing."""
     fresh = [one.body for one in made if one.outcome != "unchanged"]
-    kept = store.sort_out(source, [(body, read_object(body)) for body in fresh], now).fresh
-    store.merge(source, [(one, _own_claim(one, source, now)) for one in kept], now)
-    note_own_changes(store.conn, [one.key for one in kept])
+    kept = store.sort_out(source, [(body, read_object(body)) for body in fresh], now)
+    merged = store.merge(source, [(one, _own_claim(one, source)) for one in kept.fresh], now)
+    note_rejects(store.conn, OWN, kept.rejects + merged.rejects, now)
+    note_own_changes(store.conn, [one.key for one in kept.fresh])
 
 
-def _own_claim(one: Fresh, source: Source, now: Micros) -> NewClaim | None:
+def _own_claim(one: Fresh, source: Source) -> NewClaim | None:
     """Reads our own claim; it decays from when our sensors last saw the value, not from when we wrote it down."""
-    claim = claim_of(one.read, one.version, source.default_tlp, now)
+    # Our own versions may lie ahead of our clock, where that was put back.
+    claim = claim_of(one.read, one.version, source.default_tlp, one.version)
     if claim is not None and claim.valid_until is not None:
         claim.observed = claim.valid_until - lifetime(claim.observables[0].kind)
     return claim

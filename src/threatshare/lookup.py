@@ -15,7 +15,7 @@ from threatshare.stix.observables import canonical, recognise
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object
 from threatshare.store.connection import Connection
-from threatshare.store.keys import KeyOf, key_maker, observable_key, store_secret
+from threatshare.store.keys import KeyOf, key_maker, store_secret
 from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, evidence_of, known
 from threatshare.store.observations import seen_of
 from threatshare.triage.score import score
@@ -71,9 +71,9 @@ def lookup(conn: Connection, values: Sequence[str], now: Micros) -> Iterator[Ans
 def _answer(conn: Connection, key_of: KeyOf, value: str, observable: Observable, now: Micros) -> Answer:
     asked = {observable: "itself", **dict(_neighbours(observable))}
     found = known(conn, key_of, asked)
-    claims = claims_about(conn, [one.key for one in found.values()])
-    scores = {one: _score_now(entry, claims.get(entry.key, []), now) for one, entry in found.items()}
-    held = claims.get(found[observable].key, []) if observable in found else []
+    claims = claims_about(conn, [one.number for one in found.values()])
+    scores = {one: _score_now(entry, claims.get(entry.number, []), now) for one, entry in found.items()}
+    held = claims.get(found[observable].number, []) if observable in found else []
     bodies = current_bodies(conn, [one.object for one in held])
     related = [Related(asked[one], one, scores[one].value) for one in asked if one in found and one != observable]
     related += _same_file(conn, key_of, observable, bodies.values(), now)
@@ -145,8 +145,8 @@ def _same_file(
         if one.kind.algorithm is not None and one != observable
     }
     found = known(conn, key_of, others)
-    claims = claims_about(conn, [observable_key(key_of, one) for one in found])
+    claims = claims_about(conn, [one.number for one in found.values()])
     return [
-        Related("same-file", one, _score_now(entry, claims.get(entry.key, []), now).value)
+        Related("same-file", one, _score_now(entry, claims.get(entry.number, []), now).value)
         for one, entry in sorted(found.items())
     ]

@@ -35,8 +35,9 @@ from threatshare.model import (
 from threatshare.policy.agreements import Agreement, Inbound, load_agreements
 from threatshare.policy.gate import Audience, Facts
 from threatshare.ports import Clock, FeedClient
-from threatshare.publish import Outlet, rescore_due
+from threatshare.publish import rescore_due
 from threatshare.pull import Progress, pull, take
+from threatshare.share.outlets import Outlet
 from threatshare.stix.objects import identity, written
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import whole_milliseconds

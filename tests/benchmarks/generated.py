@@ -18,8 +18,9 @@ def indicator_json(rng: random.Random) -> bytes:
     """Gives one indicator of about 600 bytes; addresses, domains, URLs and SHA-256 hashes in equal shares."""
     kind = rng.choice(_KINDS)
     number = rng.getrandbits(64)
+    host = ".".join(str(number >> by & 255) for by in (8, 16, 24))
     pattern = {
-        "ipv4-addr": f"ipv4-addr:value = '{20 + number % 70}.{'.'.join(str(number >> by & 255) for by in (8, 16, 24))}'",
+        "ipv4-addr": f"ipv4-addr:value = '{20 + number % 70}.{host}'",
         "domain-name": f"domain-name:value = 'h{number:x}.net'",
         "url": f"url:value = 'http://h{number:x}.net/path/{number & 0xFFFF}/index.php'",
         "file": f"file:hashes.'SHA-256' = '{number:064x}'",

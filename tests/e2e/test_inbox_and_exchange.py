@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from nodes import NodeAtWork, make_node
 
 TAXII = "application/taxii+json;version=2.1"

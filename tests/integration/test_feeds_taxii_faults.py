@@ -16,10 +16,11 @@ import pytest
 
 from clocks import FixedClock
 from hostile_server import TAXII, HostileServer, Talk, envelope, indicators, opener
-from threatshare.errors import PartnerError
+from threatshare.errors import BadValue, PartnerError
 from threatshare.feeds.session import Busy
 from threatshare.feeds.taxii import TaxiiFeed
 from threatshare.ports import Page
+from threatshare.stix.received import read_object
 
 PAGE = 10
 MEGABYTE = 1024 * 1024
@@ -198,7 +199,6 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "no media type": (lambda talk: talk.answer(b"{}", content_type=None), "unexpected media type ''"),
     "truncated JSON": (_sent(envelope(0, 5)[:-9]), NO_ENVELOPE),
     "empty body": (_sent(b""), NO_ENVELOPE),
-    "deep JSON": (_sent(DEEP), NO_ENVELOPE),
     "array": (_sent(b"[]"), NO_ENVELOPE),
     "null": (_sent(b"null"), NO_ENVELOPE),
     "more that is no boolean": (_sent(envelope(0, 1, more="yes", next="x")), NO_ENVELOPE),
@@ -237,6 +237,14 @@ def test_fault(name: str) -> None:
     assert took < (5 if "took longer" in message else 10)
     assert tracemalloc.get_traced_memory()[1] < 100 * MEGABYTE
     assert isinstance(caught.value, Busy) == (name == "busy")
+
+
+def test_one_object_too_deep_for_the_parser_does_not_cost_the_page() -> None:
+    """It is passed on as it came, to be refused by itself where objects are read."""
+    with HostileServer(_after_two_pages(_sent(DEEP))) as server:
+        *_, last = _feed(server, page_seconds=10.0, run_seconds=20.0).pages(None, 0)
+    with pytest.raises(BadValue, match="nested deeper"):
+        read_object(*last.objects)
 
 
 LEADING_ON: dict[str, tuple[Callable[[int], bytes], str, int]] = {

@@ -265,7 +265,7 @@ class Knowledge(RuleBasedStateMachine):
                  for name, source in self.sources.items() for number in range(1, 5)}  # fmt: skip
         rows = self.store.conn.execute(
             "SELECT observable.kind, value, object, source.name, origin.name, confidence, observed, valid_from,"
-            " valid_until, tlp, flags FROM claim JOIN observable ON key = claim.observable"
+            " valid_until, tlp, flags FROM claim JOIN observable ON observable.number = claim.observable"
             " JOIN source ON source.number = claim.source JOIN origin ON origin.number = claim.origin"
         ).fetchall()
         found = {(Observable(CODE_KIND[row[0]], row[1]), names[row[2]]): row[3:] for row in rows}

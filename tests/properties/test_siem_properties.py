@@ -152,7 +152,7 @@ class Walk:
         found = {}
         known_values = known(self.store.conn, self.store.key_of, VALUES)
         for observable, entry in known_values.items():
-            claims = [one.claim for one in claims_about(self.store.conn, [entry.key]).get(entry.key, [])]
+            claims = [one.claim for one in claims_about(self.store.conn, [entry.number]).get(entry.number, [])]
             visible = [one for one in claims if one.marking.tlp is not None and one.marking.tlp < Tlp.RED]
             result = score(
                 observable.kind, visible, evidence_of(OWN_ASSET if self.owns(observable) else None), self.now

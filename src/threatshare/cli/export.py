@@ -23,7 +23,7 @@ from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.stix.tlp import tlp_named
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KIND_CODE
-from threatshare.store.lookups import claims_about, evidence_of, known_by_key, ranked
+from threatshare.store.lookups import claims_about, evidence_of, known_by_number, ranked
 from threatshare.triage.merged import merge
 
 _TYPES = sorted({kind.stix_type for kind in Kind if kind is not Kind.PATTERN})
@@ -92,23 +92,23 @@ class _Counted:
 def _standing(node: Node, kinds: Sequence[Kind], min_score: int, ceiling: Tlp) -> Iterator[Standing]:
     """Gives what stands of some kinds, as rows and as merged indicators, a chunk in memory at a time."""
     conn = node.open_reader()
-    keys: list[int] = []
-    for key, *_ in ranked(conn, [KIND_CODE[kind] for kind in kinds], min_score):
-        keys.append(key)
-        if len(keys) == _CHUNK:
-            yield from _chunk(conn, node, keys, min_score, ceiling)
-            keys = []
-    yield from _chunk(conn, node, keys, min_score, ceiling)
+    numbers: list[int] = []
+    for number in ranked(conn, [KIND_CODE[kind] for kind in kinds], min_score):
+        numbers.append(number)
+        if len(numbers) == _CHUNK:
+            yield from _chunk(conn, node, numbers, min_score, ceiling)
+            numbers = []
+    yield from _chunk(conn, node, numbers, min_score, ceiling)
     conn.close()
 
 
-def _chunk(conn: Connection, node: Node, keys: Sequence[int], min_score: int, ceiling: Tlp) -> Iterator[Standing]:
-    claims, now = claims_about(conn, keys), node.now()
-    for known in known_by_key(conn, keys):
+def _chunk(conn: Connection, node: Node, numbers: Sequence[int], min_score: int, ceiling: Tlp) -> Iterator[Standing]:
+    claims, now = claims_about(conn, numbers), node.now()
+    for known in known_by_number(conn, numbers):
         # A marking that we cannot read has no TLP here, and is left out.
         said = [
             one.claim
-            for one in claims.get(known.key, ())
+            for one in claims.get(known.number, ())
             if one.claim.marking.tlp is not None and one.claim.marking.tlp <= ceiling
         ]
         if known.cap or not said:

@@ -11,8 +11,8 @@ from threatshare.cli.output import defanged, emit, safe, say, when
 from threatshare.errors import BadValue, UsageError
 from threatshare.model import Decision, Reason, Verdict
 from threatshare.node import Node, opened
-from threatshare.publish import PublishReport
 from threatshare.publish import publish as let_out
+from threatshare.share.outlets import PublishReport
 from threatshare.stix.objects import indicator_id, siem_indicator_id
 from threatshare.stix.observables import recognise
 from threatshare.stix.received import read_object

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
+from threatshare.errors import ConfigurationError
 from threatshare.model import Micros, Tlp
 from threatshare.stix.claims import NewClaim
 from threatshare.stix.received import Received
@@ -52,12 +53,19 @@ class Store:
     def source(
         self, name: str, kind: str, reliability: str, default_tlp: Tlp, lineage: str | None = None
     ) -> sources.Source:
-        """Gives the source of that name, registered where it is new or has changed."""
-        known = sources.sources(self.conn).get(name)
-        if known and (known.reliability, known.default_tlp, known.lineage) == (reliability, default_tlp, lineage):
-            return known
-        with self.writing():
-            return sources.register_source(self.conn, name, kind, reliability, default_tlp, lineage)
+        """Gives the source of that name, registered where it is new or has changed.
+
+        Raises ConfigurationError where somebody else's is to be called as our own is: it could then change our objects.
+        """
+        if name == sources.OWN and kind != "own":
+            raise ConfigurationError(f"no {kind} can be called {name!r}: that is the source of our own indicators")
+        # Under the lock: another thread's source might never be committed.
+        with self._lock:
+            known = sources.sources(self.conn).get(name)
+            if known and (known.reliability, known.default_tlp, known.lineage) == (reliability, default_tlp, lineage):
+                return known
+            with self.writing():
+                return sources.register_source(self.conn, name, kind, reliability, default_tlp, lineage)
 
     def sort_out(self, source: sources.Source, read: Sequence[tuple[bytes, Received]], now: Micros) -> objects.Sorted:
         """Tells new and changed objects from those already held."""
@@ -72,7 +80,7 @@ class Store:
         return knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
 
     def cap_anew(self) -> list[int]:
-        """Tells anew what is ours or known benign; gives the keys of observables for which that has changed."""
+        """Tells anew what is ours or known benign; gives the numbers of observables for which that has changed."""
         return knowledge.cap_anew(self.conn, self._cap_of)
 
     def holders(self, stix_id: str) -> list[str]:

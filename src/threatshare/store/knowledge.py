@@ -33,7 +33,7 @@ CapOf = Callable[[Observable], str | None]
 
 _NO_EVIDENCE = Evidence()
 
-_Row = tuple[int, int, int, int, int | None, int, int, int | None, int, int]
+_Row = tuple["_Touched", int, int, int, int | None, int, int, int | None, int, int]
 """A row of table ``claim``."""
 
 
@@ -56,7 +56,8 @@ class _Touched(Struct, gc=False):
     claims: dict[int, tuple[int, ClaimRow]]
     """By object key: flags and the claim as the score needs it."""
     first_seen: Micros
-    known: bool = False
+    number: int = 0
+    """Of its row; 0 until it has one."""
     cap: str | None = None
 
 
@@ -176,7 +177,7 @@ def _claim_rows(
                 continue
             entry.claims[object_key] = (flags, about)
             rows.append(
-                (key, object_key, number, origin, claim.confidence, claim.observed)
+                (entry, object_key, number, origin, claim.confidence, claim.observed)
                 + (claim.valid_from, claim.valid_until, claim.tlp, flags)
             )
     return rows, doubles
@@ -194,25 +195,27 @@ def _recall(
     Gives those whose key another observable has.
     """
     taken: set[Observable] = set()
-    known: list[int] = []
-    for key, kind, value, first_seen, cap in conn.execute(
-        "SELECT key, kind, value, first_seen, cap FROM observable WHERE key IN (SELECT value FROM json_each(?))",
+    known: dict[int, int] = {}
+    for number, key, kind, value, first_seen, cap in conn.execute(
+        "SELECT number, key, kind, value, first_seen, cap FROM observable"
+        " WHERE key IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(touched)),),
     ):
         entry = touched[key]
         if entry.observable.value != value or KIND_CODE[entry.observable.kind] != kind:
             taken.add(entry.observable)
             continue
-        entry.known, entry.first_seen, entry.cap = True, first_seen, cap
-        known.append(key)
+        entry.number, entry.first_seen, entry.cap = number, first_seen, cap
+        known[number] = key
     if not known:
         return taken
     void: set[int] = set()
-    for key, obj, source, origin, confidence, observed, valid_from, valid_until, flags in conn.execute(
+    for number, obj, source, origin, confidence, observed, valid_from, valid_until, flags in conn.execute(
         "SELECT observable, object, source, origin, confidence, observed, valid_from, valid_until, flags"
         " FROM claim WHERE observable IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(known)),),
     ):
+        key = known[number]
         claims = touched[key].claims
         if obj not in claims and (key, obj) not in gone:
             heft = 0.0 if flags else weight(confidence, reliabilities[source])
@@ -220,17 +223,17 @@ def _recall(
         elif flags & REVOKED:
             void.add(obj)
     if void:
-        _keep_revoked(void, touched, rows)
+        _keep_revoked(void, rows)
     return taken
 
 
-def _keep_revoked(void: set[int], touched: Mapping[int, _Touched], rows: list[_Row]) -> None:
+def _keep_revoked(void: set[int], rows: list[_Row]) -> None:
     """Lets a claim of an object that was revoked before weigh nothing, whatever its new version says."""
     for at, row in enumerate(rows):
-        key, obj, flags = row[0], row[1], row[-1] | REVOKED
+        entry, obj, flags = row[0], row[1], row[-1] | REVOKED
         if obj in void:
             rows[at] = (*row[:-1], flags)
-            touched[key].claims[obj] = (flags, touched[key].claims[obj][1]._replace(weight=0.0))
+            entry.claims[obj] = (flags, entry.claims[obj][1]._replace(weight=0.0))
 
 
 def _write(
@@ -242,39 +245,46 @@ def _write(
     now: Micros,
 ) -> None:
     new, known, written = [], [], []
-    for key in sorted(touched):
-        entry = touched[key]
-        if not entry.known and not entry.claims:
+    number = int(conn.execute("SELECT coalesce(max(number), 0) FROM observable").fetchone()[0])
+    for key, entry in touched.items():
+        if not entry.number and not entry.claims:
             continue
         observable = entry.observable
-        cap = entry.cap if entry.known else cap_of(observable)
+        cap = entry.cap if entry.number else cap_of(observable)
         evidence = evidence_of(cap) if cap else _NO_EVIDENCE
-        written.append((key,))
         value, next_change = assess(observable.kind, [row for _, row in entry.claims.values()], evidence, now)
-        if entry.known:
-            known.append((value, next_change, key))
+        if entry.number:
+            known.append((value, next_change, entry.number))
         else:
-            new.append((key, KIND_CODE[observable.kind], observable.value, value, next_change, now, cap))
+            number += 1
+            entry.number = number
+            new.append((number, key, KIND_CODE[observable.kind], observable.value, value, next_change, now, cap))
+        written.append((entry.number,))
     conn.executemany(
-        "INSERT INTO observable (key, kind, value, score, next_change, first_seen, cap) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO observable (number, key, kind, value, score, next_change, first_seen, cap)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         new,
     )
-    conn.executemany("UPDATE observable SET score = ?, next_change = ? WHERE key = ?", known)
-    rows.sort()
-    conn.executemany("DELETE FROM claim WHERE observable = ? AND object = ?", sorted(gone))
-    conn.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    conn.executemany("UPDATE observable SET score = ?, next_change = ? WHERE number = ?", known)
+    conn.executemany(
+        "DELETE FROM claim WHERE observable = ? AND object = ?", [(touched[key].number, obj) for key, obj in gone]
+    )
+    conn.executemany(
+        "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        sorted((row[0].number, *row[1:]) for row in rows),
+    )
     conn.executemany("INSERT INTO changed_observable (observable) VALUES (?)", written)
 
 
 def cap_anew(conn: Connection, cap_of: CapOf) -> list[int]:
     """Caps every observable as what is ours and known benign demand now; inside the caller's transaction.
 
-    Gives the keys of those whose cap has changed; they are left for the caller to score.
+    Gives the numbers of those whose cap has changed; they are left for the caller to score.
     """
     changed: list[tuple[str | None, int]] = []
-    for key, kind, value, cap in conn.execute("SELECT key, kind, value, cap FROM observable"):
+    for number, kind, value, cap in conn.execute("SELECT number, kind, value, cap FROM observable"):
         wanted = cap_of(Observable(CODE_KIND[kind], value))
         if wanted != cap:
-            changed.append((wanted, key))
-    conn.executemany("UPDATE observable SET cap = ? WHERE key = ?", changed)
-    return [key for _, key in changed]
+            changed.append((wanted, number))
+    conn.executemany("UPDATE observable SET cap = ? WHERE number = ?", changed)
+    return [number for _, number in changed]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from threatshare.model import Claim, Evidence, Kind, Marking, Micros, Observable, Tlp
+from threatshare.model import Claim, Evidence, Marking, Micros, Observable, Tlp
 from threatshare.store.connection import Connection
 from threatshare.store.keys import CODE_KIND, KeyOf, observable_key
 
@@ -17,7 +17,8 @@ _UNKNOWN_MARKING = 9
 class Known:
     """One observable that the store knows."""
 
-    key: int
+    number: int
+    """Of its row."""
     observable: Observable
     score: int
     """As of the last write; a question asked now scores anew."""
@@ -28,17 +29,23 @@ class Known:
 def known(conn: Connection, key_of: KeyOf, observables: Iterable[Observable]) -> dict[Observable, Known]:
     """Gives those of some observables that the store knows."""
     wanted = set(observables)
-    keys = {observable_key(key_of, one) for one in wanted}
-    return {one.observable: one for one in known_by_key(conn, keys) if one.observable in wanted}
+    keys = sorted({observable_key(key_of, one) for one in wanted})
+    found = _known(conn, "key", keys)
+    return {one.observable: one for one in found if one.observable in wanted}
 
 
-def known_by_key(conn: Connection, keys: Iterable[int]) -> Iterator[Known]:
-    """Gives the observables of some keys."""
-    for key, kind, value, score, first_seen, cap in conn.execute(
-        "SELECT key, kind, value, score, first_seen, cap FROM observable WHERE key IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(keys)),),
+def known_by_number(conn: Connection, numbers: Iterable[int]) -> Iterator[Known]:
+    """Gives the observables of some row numbers."""
+    return _known(conn, "number", sorted(numbers))
+
+
+def _known(conn: Connection, column: str, values: Sequence[int]) -> Iterator[Known]:
+    for number, kind, value, score, first_seen, cap in conn.execute(
+        "SELECT number, kind, value, score, first_seen, cap FROM observable"
+        f" WHERE {column} IN (SELECT value FROM json_each(?))",
+        (json.dumps(values),),
     ):
-        yield Known(key, Observable(CODE_KIND[kind], value), score, first_seen, cap)
+        yield Known(number, Observable(CODE_KIND[kind], value), score, first_seen, cap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +58,16 @@ class HeldClaim:
     """Rank, or UNKNOWN_MARKING."""
 
 
-def claims_about(conn: Connection, keys: Sequence[int]) -> dict[int, list[HeldClaim]]:
-    """Gives every claim about some observables, by observable key, without the indicators' ids (see ``ids_of``)."""
+def claims_about(conn: Connection, numbers: Sequence[int]) -> dict[int, list[HeldClaim]]:
+    """Gives every claim about some observables, by observable number, without the indicators' ids."""
     found: dict[int, list[HeldClaim]] = {}
     for row in conn.execute(
         "SELECT observable, object, s.name, s.reliability, o.name, confidence, observed, valid_from, valid_until,"
         " tlp, flags FROM claim JOIN source s ON s.number = claim.source JOIN origin o ON o.number = claim.origin"
         " WHERE observable IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(keys)),),
+        (json.dumps(sorted(numbers)),),
     ):
-        key, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags = row
+        number, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags = row
         marking = Marking(Tlp(tlp)) if tlp != _UNKNOWN_MARKING else Marking(None, ("unknown",))
         claim = Claim(
             source,
@@ -75,7 +82,7 @@ def claims_about(conn: Connection, keys: Sequence[int]) -> dict[int, list[HeldCl
             bool(flags & 2),
             marking,
         )
-        found.setdefault(key, []).append(HeldClaim(obj, claim, tlp))
+        found.setdefault(number, []).append(HeldClaim(obj, claim, tlp))
     return found
 
 
@@ -91,14 +98,13 @@ def current_bodies(conn: Connection, objects: Iterable[int]) -> dict[int, bytes]
     }
 
 
-def ranked(conn: Connection, kinds: Sequence[int], min_score: int) -> Iterator[tuple[int, Kind, str, int, Micros]]:
-    """Gives (key, kind, value, score, first_seen) of observables of some kinds from a score up."""
-    for key, kind, value, score, first_seen in conn.execute(
-        "SELECT key, kind, value, score, first_seen FROM observable"
-        " WHERE score >= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY key",
+def ranked(conn: Connection, kinds: Sequence[int], min_score: int) -> Iterator[int]:
+    """Gives the numbers of observables of some kinds from a score up."""
+    for row in conn.execute(
+        "SELECT number FROM observable WHERE score >= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY number",
         (min_score, json.dumps(kinds)),
     ):
-        yield key, CODE_KIND[kind], value, score, first_seen
+        yield row[0]
 
 
 def due_observables(conn: Connection, now: Micros, limit: int) -> list[int]:
@@ -106,23 +112,24 @@ def due_observables(conn: Connection, now: Micros, limit: int) -> list[int]:
     return [
         row[0]
         for row in conn.execute(
-            "SELECT key FROM observable WHERE next_change <= ? ORDER BY next_change LIMIT ?", (now, limit)
+            "SELECT number FROM observable WHERE next_change <= ? ORDER BY next_change LIMIT ?", (now, limit)
         )
     ]
 
 
 def save_scores(conn: Connection, scores: Iterable[tuple[int, int, Micros | None]]) -> None:
-    """Saves (key, score, next change), inside the caller's transaction."""
+    """Saves (number, score, next change), inside the caller's transaction."""
     conn.executemany(
-        "UPDATE observable SET score = ?, next_change = ? WHERE key = ?",
-        [(value, next_change, key) for key, value, next_change in scores],
+        "UPDATE observable SET score = ?, next_change = ? WHERE number = ?",
+        [(value, next_change, number) for number, value, next_change in scores],
     )
 
 
 def bring_forward(conn: Connection, moments: Iterable[tuple[int, Micros]]) -> None:
-    """Has observables (key, moment) scored anew by some moments, inside the caller's transaction."""
+    """Has observables (number, moment) scored anew by some moments, inside the caller's transaction."""
     conn.executemany(
-        "UPDATE observable SET next_change = ?2 WHERE key = ?1 AND (next_change IS NULL OR next_change > ?2)", moments
+        "UPDATE observable SET next_change = ?2 WHERE number = ?1 AND (next_change IS NULL OR next_change > ?2)",
+        moments,
     )
 
 

@@ -10,10 +10,17 @@ from threatshare.store.connection import Connection
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
 
 
-def record(conn: Connection, key_of: KeyOf, seen: Sequence[Seen]) -> None:
-    """Adds a batch to what was seen before; inside the caller's transaction."""
-    keyed = {(observable_key(key_of, one.observable), one.role, one.sensor): one for one in seen}
-    for key, before in _held(conn, {key for key, _, _ in keyed}):
+def record(conn: Connection, key_of: KeyOf, seen: Sequence[Seen]) -> set[Observable]:
+    """Adds a batch to what was seen before; inside the caller's transaction.
+
+    Gives what was refused since another value has its key.
+    """
+    keys = {one.observable: observable_key(key_of, one.observable) for one in seen}
+    held = _held(conn, set(keys.values()))
+    owners = {key: one.observable for key, one in held}
+    refused = {one for one, key in keys.items() if owners.setdefault(key, one) != one}
+    keyed = {(keys[one.observable], one.role, one.sensor): one for one in seen if one.observable not in refused}
+    for key, before in held:
         which = (key, before.role, before.sensor)
         if which in keyed:
             keyed[which] = before.joined(keyed[which])
@@ -26,6 +33,7 @@ def record(conn: Connection, key_of: KeyOf, seen: Sequence[Seen]) -> None:
             for (key, _, _), one in keyed.items()
         ],
     )
+    return refused
 
 
 def seen_of(conn: Connection, key_of: KeyOf, observables: Iterable[Observable]) -> dict[Observable, list[Seen]]:

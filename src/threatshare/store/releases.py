@@ -103,7 +103,7 @@ def queue(conn: Connection, observables: Iterable[int]) -> None:
 def queue_all(conn: Connection) -> None:
     """Puts every observable on the SIEM collection's queue."""
     conn.execute("DELETE FROM changed_observable")
-    conn.execute("INSERT INTO changed_observable (observable) SELECT key FROM observable")
+    conn.execute("INSERT INTO changed_observable (observable) SELECT number FROM observable")
 
 
 def queue_length(conn: Connection) -> int:

@@ -79,7 +79,7 @@ def jobs(conn: Connection) -> list[tuple[str, Micros, Micros, str]]:
 
 def note_rejects(conn: Connection, origin: str, rejects: Iterable[Reject], now: Micros) -> None:
     """Keeps what was not taken; the oldest of the same origin make room."""
-    rows = [(now, origin, one.place, one.reason, one.text[:_KEPT_TEXT]) for one in rejects]
+    rows = [(now, origin, _plain(one.place), _plain(one.reason), _plain(one.text[:_KEPT_TEXT])) for one in rejects]
     if not rows:
         return
     conn.executemany("INSERT INTO reject (at, origin, place, reason, text) VALUES (?, ?, ?, ?, ?)", rows)
@@ -88,6 +88,11 @@ def note_rejects(conn: Connection, origin: str, rejects: Iterable[Reject], now: 
         "SELECT number FROM reject WHERE origin = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
         (origin, KEPT_REJECTS),
     )
+
+
+def _plain(text: str) -> str:
+    """Replaces what is no Unicode: a file's name may hold any bytes."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def reject_counts(conn: Connection) -> dict[str, int]:

@@ -3,9 +3,10 @@
 Three groups of tables:
 
 *Knowledge* (what everybody says): ``source``, ``origin``, ``object``, ``version``, ``observable``, ``claim``.
-Keys named ``key`` are 63-bit keyed hashes (``store.keys``), so that rows are linked without a look-up;
-what they were made of is stored beside them and compared, since keys of that size may collide.
-``version`` keeps every object as it came, append-only; each points to the version before it.
+Keys named ``key`` are 63-bit keyed hashes (``store.keys``), short where ids and URLs are long; what they
+were made of is stored beside them and compared, since keys of that size may collide. Observables and their
+claims lie in the order in which the observables were first heard of, so that a large feed is written in
+sequence. ``version`` keeps every object as it came, append-only; each points to the version before it.
 
 *Served entries*: ``collection``, ``entry``. ``entry.id`` is ``collection.number << 40 | seq``: a page is
 one range of the table. The body is what goes over the wire.
@@ -47,7 +48,8 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             body BLOB NOT NULL
         );
         CREATE TABLE observable (
-            key INTEGER PRIMARY KEY,
+            number INTEGER PRIMARY KEY,
+            key INTEGER NOT NULL,
             kind INTEGER NOT NULL,
             value TEXT NOT NULL,
             score INTEGER NOT NULL,
@@ -55,6 +57,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             first_seen INTEGER NOT NULL,
             cap TEXT
         );
+        CREATE UNIQUE INDEX observable_key ON observable (key);
         CREATE INDEX observable_due ON observable (next_change) WHERE next_change IS NOT NULL;
         CREATE TABLE claim (
             observable INTEGER NOT NULL,

@@ -55,8 +55,8 @@ def claimed(store: Store) -> dict[str, list[tuple[str, int]]]:
     """Gives by value (source, flags) of every claim."""
     found: dict[str, list[tuple[str, int]]] = {}
     for value, source, flags in store.conn.execute(
-        "SELECT value, source.name, flags FROM claim JOIN observable ON key = claim.observable"
-        " JOIN source ON number = claim.source ORDER BY value, source.name, flags"
+        "SELECT value, source.name, flags FROM claim JOIN observable ON observable.number = claim.observable"
+        " JOIN source ON source.number = claim.source ORDER BY value, source.name, flags"
     ):
         found.setdefault(value, []).append((source, flags))
     return found
@@ -64,7 +64,7 @@ def claimed(store: Store) -> dict[str, list[tuple[str, int]]]:
 
 def held(store: Store, observable: Observable) -> list[Claim]:
     """Gives the claims about a value as the store holds them."""
-    keys = [one.key for one in known(store.conn, store.key_of, [observable]).values()]
+    keys = [one.number for one in known(store.conn, store.key_of, [observable]).values()]
     return [one.claim for key in keys for one in claims_about(store.conn, keys)[key]]
 
 
@@ -125,7 +125,7 @@ def test_revoked_without_validity(store: Store, source: Source) -> None:
 
 
 def test_what_was_revoked_stays_revoked(store: Store, source: Source) -> None:
-    """A revoked object gets no new version: a later one is kept, and claims nothing, wherever it goes (STIX 2.1 §3.2)."""
+    """A revoked object gets no new version: a later one is kept, and claims nothing, wherever it goes (§3.2)."""
     take_in(store, source, make_indicator_json(1, confidence=90))
     take_in(store, source, make_indicator_json(1, modified=NOW - 3 * SECOND, revoked=True))
     for number, about in enumerate((BAD, ip("45.0.0.1"), ip("45.0.0.1"), BAD)):
