@@ -84,6 +84,12 @@ class Serve(Struct, frozen=True, forbid_unknown_fields=True):
     """Objects on a page where a client names no limit."""
     max_content_length: Positive = 10_485_760
     """Bytes of one POST body."""
+    open_discovery: bool = True
+    """Whether ``/taxii2/`` answers without credentials; nothing else ever does."""
+    trusted_proxies: Annotated[int, Meta(ge=0)] = 0
+    """How many proxies stand in front and set X-Forwarded-For, -Proto, -Host and -Prefix; 0: none is believed."""
+    contact: str | None = None
+    """Whom discovery names for questions."""
 
 
 class Daemon(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from threatshare.model import Finding, Micros, Observable, Reject, Role, Seen, T
 from threatshare.stix.claims import NewClaim, claim_of
 from threatshare.stix.objects import indicator_id, sighting_id
 from threatshare.stix.patterns import read_pattern
-from threatshare.stix.received import read_object
+from threatshare.stix.received import read_object, reread
 from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
@@ -162,7 +162,7 @@ def _sightings(
     tlps: dict[str, int] = {}
     values: dict[str, set[Observable]] = {}
     for obj, body in current_bodies(store.conn, theirs).items():
-        read = read_object(body)
+        read = reread(body)
         tlps[read.id] = max(theirs[obj].tlp, tlps.get(read.id, 0))
         values.setdefault(read.id, set()).update(read_pattern(read.pattern or ""))
     facts = seen_of(store.conn, store.key_of, {one for named in values.values() for one in named})

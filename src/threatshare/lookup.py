@@ -13,7 +13,7 @@ from threatshare.errors import BadValue
 from threatshare.model import Claim, Kind, Micros, Observable, Score, Seen, host_of
 from threatshare.stix.observables import canonical, recognise
 from threatshare.stix.patterns import read_pattern
-from threatshare.stix.received import read_object
+from threatshare.stix.received import reread
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, key_maker, store_secret
 from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, evidence_of, known
@@ -94,7 +94,7 @@ def _score_now(entry: Known, claims: Sequence[HeldClaim], now: Micros) -> Score:
 
 
 def _identified(held: HeldClaim, bodies: dict[int, bytes]) -> Claim:
-    return replace(held.claim, indicator_id=read_object(bodies[held.object]).id)
+    return replace(held.claim, indicator_id=reread(bodies[held.object]).id)
 
 
 def _neighbours(observable: Observable) -> Iterator[tuple[Observable, str]]:
@@ -132,18 +132,19 @@ def _parents(domain: str) -> Iterator[Observable]:
         yield Observable(Kind.DOMAIN, ".".join(labels[start:]))
 
 
+def _hashes_of_one_file(body: bytes) -> list[Observable]:
+    """Gives the hashes that an indicator names, unless two are of one algorithm: those are of several files."""
+    hashes = [one for one in read_pattern(reread(body).pattern or "") if one.kind.algorithm is not None]
+    return hashes if len({one.kind for one in hashes}) == len(hashes) else []
+
+
 def _same_file(
     conn: Connection, key_of: KeyOf, observable: Observable, bodies: Iterable[bytes], now: Micros
 ) -> list[Related]:
     """Finds the other hashes that the same indicators give for a file."""
     if observable.kind.algorithm is None:
         return []
-    others = {
-        one
-        for body in bodies
-        for one in read_pattern(read_object(body).pattern or "")
-        if one.kind.algorithm is not None and one != observable
-    }
+    others = {one for body in bodies for one in _hashes_of_one_file(body) if one != observable}
     found = known(conn, key_of, others)
     claims = claims_about(conn, [one.number for one in found.values()])
     return [

@@ -237,6 +237,9 @@ class ServerApp:
             default_page_size=serve.default_page_size,
             max_page_size=serve.max_page_size,
             max_content_length=serve.max_content_length,
+            open_discovery=serve.open_discovery,
+            trusted_proxies=serve.trusted_proxies,
+            contact=serve.contact,
         )
         connections = Connections(node.open_reader, node.open_writer)
         return create_app(connections, settings, node.accept, may_exchange, node.clock)

@@ -197,7 +197,7 @@ class _Actor:
 
     def _say(self, arguments: tuple[str, ...]) -> None:
         shown = shlex.join(Path(one).name if Path(one).is_file() else one for one in arguments)
-        click.secho(f"$ threatshare --node {self.directory.name} {shown}", bold=True)
+        click.secho(f"$ threatshare --node {self.directory} {shown}", bold=True)
 
     def _run(self, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603  our own command

@@ -15,7 +15,7 @@ from threatshare.errors import BadValue
 from threatshare.model import Evidence, Micros, Observable, Reject
 from threatshare.stix.claims import NewClaim, speaks_stix
 from threatshare.stix.patterns import read_pattern
-from threatshare.stix.received import read_object
+from threatshare.stix.received import reread
 from threatshare.store.connection import Connection
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
 from threatshare.store.lookups import evidence_of
@@ -127,7 +127,7 @@ def _retract(
 def _observables(body: bytes) -> Iterable[Observable]:
     """Gives what a version that is held made a claim about."""
     try:
-        read = read_object(body)
+        read = reread(body)
         return read_pattern(read.pattern or "") if speaks_stix(read) else ()
     except BadValue:
         # It was kept as an original without claims, so there is none to take back.

@@ -17,7 +17,7 @@ from msgspec import Struct
 from threatshare.errors import BadValue
 from threatshare.model import Micros, Reject, Tlp
 from threatshare.stix.claims import claim_of
-from threatshare.stix.received import Received, read_object
+from threatshare.stix.received import Received, reread
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, object_key
 
@@ -156,7 +156,7 @@ def _heads(conn: Connection, keys: Iterable[int]) -> dict[int, _Head]:
 
 def _is_of(body: bytes, stix_id: str) -> bool:
     """Tells whether a body is of an id: two objects may share a key."""
-    return stix_id.encode() in body or read_object(body).id == stix_id
+    return stix_id.encode() in body or reread(body).id == stix_id
 
 
 _TAKEN = "its key in this store is taken by another object"
