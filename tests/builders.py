@@ -308,6 +308,7 @@ def make_outlet(collection: Collection, agreement: Agreement | None = None, now:
     """Builds an outlet into a collection, on the day of ``now``."""
     values: dict[str, Any] = {
         "own": OwnAssets(declared_empty=True),
+        "purpose": "live",
         "our_identity": US,
         "today": moment(now).date(),
         "agreements": {agreement.partner: agreement} if agreement else {},

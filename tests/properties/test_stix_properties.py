@@ -245,16 +245,17 @@ _DOTS: tuple[Callable[[str], str], ...] = (
     lambda text: text,
 )
 _SCHEMES: tuple[Callable[[str], str], ...] = (
-    lambda text: text.replace("http", "hxxp", 1) if text.startswith("http") else text,
-    lambda text: text.replace("http", "hXXp", 1) if text.startswith("http") else text,
-    lambda text: text.replace("http", "h**p", 1) if text.startswith("http") else text,
-    lambda text: text.replace("ftp", "fxp", 1) if text.startswith("ftp") else text,
+    lambda text: text.replace("http", "hxxp", 1) if text.startswith(("http:", "https:")) else text,
+    lambda text: text.replace("http", "hXXp", 1) if text.startswith(("http:", "https:")) else text,
+    lambda text: text.replace("http", "h**p", 1) if text.startswith(("http:", "https:")) else text,
+    lambda text: text.replace("ftp", "fxp", 1) if text.startswith("ftp:") else text,
     lambda text: text,
 )
 _WRAPS = ("{}", " {} ", "<{}>", "'{}'", '"{}"', "`{}`", "({})", "[{}]", "“{}”", "\u200b{}\xa0")
 
 
 @given(values, st.sampled_from(_SCHEMES), st.sampled_from(_DOTS), st.sampled_from(_WRAPS))
+@example((Kind.IPV6, "::"), _SCHEMES[-1], _DOTS[8], "{}")
 def test_defanging_can_be_undone(
     pair: tuple[Kind, str], scheme: Callable[[str], str], dots: Callable[[str], str], wrap: str
 ) -> None:
@@ -263,6 +264,7 @@ def test_defanging_can_be_undone(
     assume(refang(found.value) == found.value)
     # A wrapping mark that the value itself begins or ends with cannot be told from it.
     assume(refang(f"'{found.value}'") == found.value)
+    assume(wrap[0] not in "([" or not set("()[]") & set(found.value))
     assert recognise(wrap.format(dots(scheme(found.value)))) == found
 
 

@@ -62,12 +62,18 @@ def refang(text: str) -> str:
     Quotes and brackets around the whole are stripped, and commas and semicolons, but not from a URL:
     there they can be part of the value.
     """
-    text = text.strip(_JUNK)
-    if len(text) > 2 and _WRAPPED.get(text[0]) == text[-1]:
-        text = text[1:-1].strip(_JUNK)
+    text = _unwrapped(text.strip(_JUNK))
     for pattern, plain in _REFANG:
         text = pattern.sub(plain, text)
     return text if "://" in text else text.strip(_JUNK + ",;")
+
+
+def _unwrapped(text: str) -> str:
+    closing = _WRAPPED.get(text[:1])
+    # In ``[:][:]1`` and ``(a)(b)`` the first bracket is not closed by the last.
+    if closing is None or len(text) < 3 or text[-1] != closing or closing in text[1:-1].partition(text[0])[0]:
+        return text
+    return text[1:-1].strip(_JUNK)
 
 
 def canonical(kind: Kind, text: str) -> Observable:
@@ -180,7 +186,7 @@ def _from_unicode(text: str) -> str:
     try:
         labels = idna.uts46_remap(text, std3_rules=False).removesuffix(".").split(".")
         return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in labels)
-    except idna.IDNAError as problem:
+    except UnicodeError as problem:
         raise BadValue(f"{text[:60]!r} is no domain name: {problem}") from problem
 
 

@@ -84,9 +84,9 @@ class Store:
         return knowledge.cap_anew(self.conn, self._cap_of)
 
     def holders(self, stix_id: str) -> list[str]:
-        """Gives the names of the sources that an object of some id came from."""
+        """Gives the names of the sources that an object of some id came from, in order."""
         keys = {object_key(self.key_of, one.number, stix_id): one.name for one in sources.sources(self.conn).values()}
-        return [keys[key] for key in objects.held_keys(self.conn, keys)]
+        return sorted(keys[key] for key in objects.held_keys(self.conn, keys))
 
     def checkpoint(self) -> None:
         """Brings the write-ahead log back into the file and cuts it short, where no reader is in the way."""

@@ -194,7 +194,8 @@ def test_versions_around_what_is_held(store: Store, source: Source) -> None:
     Random(7).shuffle(mixed)
     assert outcome(take_in(store, source, *mixed)[0]) == {"changed": 4, "unchanged": 5}
     assert [body for _, body in history(store, source)] == [versions[days] for days in range(9, 0, -1)]
-    values = store.conn.execute("SELECT value FROM claim JOIN observable ON observable.number = claim.observable").fetchall()
+    joined = "SELECT value FROM claim JOIN observable ON observable.number = claim.observable"
+    values = store.conn.execute(joined).fetchall()
     assert values == [("45.0.0.1",)]
 
 

@@ -1,0 +1,584 @@
+"""Indicators out: what is released, what is withdrawn, and that every run ends where another would have."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from hashlib import sha256
+from ipaddress import ip_network
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import (
+    BAD,
+    DAY,
+    NOW,
+    SECOND,
+    US,
+    Served,
+    domain,
+    dump,
+    feed_source,
+    indicator_uuid,
+    ip,
+    let_out,
+    make_agreement,
+    make_collection,
+    make_finding,
+    make_indicator_json,
+    make_outlet,
+    make_own,
+    make_store,
+    served,
+    standing,
+    take_findings,
+    take_in,
+    with_facts,
+    with_terms,
+)
+from threatshare.config import OwnAssets
+from threatshare.model import Collection, CollectionKind, Kind, Micros, Observable, Role, Tlp, Verdict
+from threatshare.policy.agreements import Agreement, Inbound, Outbound
+from threatshare.publish import BATCH, rescore_due
+from threatshare.stix.objects import indicator_id, reborn_id, siem_indicator_id
+from threatshare.stix.patterns import pattern_of
+from threatshare.stix.timestamps import read_timestamp
+from threatshare.store.connection import Connection
+from threatshare.store.embedded import Store
+from threatshare.store.entries import delete_entries
+from threatshare.store.releases import decisions_on, queue_length, refused_or_held, verdict_counts
+
+AGREED = make_agreement()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = make_store(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def partner(store: Store) -> Collection:
+    return make_collection(store, CollectionKind.PARTNER, "to-north", "north")
+
+
+@pytest.fixture
+def siem(store: Store) -> Collection:
+    return make_collection(store, CollectionKind.SIEM)
+
+
+@pytest.fixture
+def internal(store: Store) -> Collection:
+    return make_collection(store, CollectionKind.INTERNAL)
+
+
+def find(store: Store, *observables: Observable, now: Micros = NOW, tlp: Tlp = Tlp.GREEN, **more: Any) -> None:
+    """Has our sensors find some values, a finding each."""
+    own = make_own(tlp=tlp)
+    take_findings(store, *(make_finding(one, **more) for one in observables or (BAD,)), now=now, own=own)
+
+
+def held_ids(store: Store, collection: Collection, kind: str = "indicator") -> set[str]:
+    """Gives the ids of what stands in a collection, of one type."""
+    return {one for one, body in standing(store, collection).items() if body["type"] == kind}
+
+
+def check(store: Store, collection: Collection) -> list[Served]:
+    """Checks what must hold of every collection at any time; gives its entries."""
+    entries = served(store, collection)
+    assert [one.seq for one in entries] == list(range(1, len(entries) + 1))
+    assert all(before.added < after.added for before, after in pairwise(entries))
+    assert max(Counter((one.id, one.version) for one in entries).values(), default=1) == 1
+    for one in entries:
+        assert read_timestamp(one.body["modified"]) == one.version
+        assert one.current == (one.version == max(other.version for other in entries if other.id == one.id))
+        later = [other for other in entries if other.id == one.id and other.version > one.version]
+        assert not (one.revoked and later)
+    last = store.conn.execute("SELECT last_seq FROM collection WHERE number = ?", (collection.number,)).fetchone()
+    assert last == (len(entries),)
+    return entries
+
+
+def test_what_is_ours_reaches_a_partner(store: Store, partner: Collection) -> None:
+    """Our indicators reach a partner with whom there is an agreement, behind our Identity, to the byte as stored."""
+    find(store, BAD, ip("45.0.0.1"))
+    report = let_out(store, make_outlet(partner, AGREED))
+    assert (report.released, report.held, report.refused, report.withdrawn) == ({"to-north": 2}, 0, 0, 0)
+    first, *others = check(store, partner)
+    assert (first.id, first.body["type"]) == (US, "identity")
+    assert {one.id for one in others} == {indicator_id(US, BAD), indicator_id(US, ip("45.0.0.1"))}
+    stored = {bytes(row[0]) for row in store.conn.execute("SELECT body FROM version")}
+    bodies = [bytes(row[0]) for row in store.conn.execute("SELECT body FROM entry WHERE object_id <> ?", (US,))]
+    assert set(bodies) == stored
+    for _, release in [one for entry in others for one in decisions_on(store.conn, entry.id)]:
+        assert release.digest in {sha256(body).digest() for body in bodies}
+        assert release.served
+
+
+def test_a_second_run_changes_nothing(store: Store, partner: Collection, siem: Collection) -> None:
+    """A run after which nothing changed releases nothing and leaves every row as it was, also a day later."""
+    find(store, BAD, ip("10.0.0.1"), domain("bad.badhost.biz"))
+    find(store, ip("45.0.0.1"), tlp=Tlp.RED)
+    take_in(store, feed_source(store), make_indicator_json(1), make_indicator_json(2, ip("192.168.0.1")))
+    outlets = make_outlet(partner, AGREED), make_outlet(siem)
+    first = let_out(store, *outlets)
+    assert first.released == {"to-north": 2, "siem": 2}
+    assert first.refused == 2
+    before = dump(store.conn)
+    for now in (NOW, NOW + DAY):
+        again = let_out(store, make_outlet(partner, AGREED, now), make_outlet(siem, now=now))
+        assert (again.released, again.refused, again.withdrawn) == ({"to-north": 0, "siem": 0}, 0, 0)
+        assert dump(store.conn) == before
+
+
+def test_a_later_version_follows(store: Store, partner: Collection) -> None:
+    """A value seen again goes out as a new version of the same object, and our Identity not again."""
+    find(store)
+    let_out(store, make_outlet(partner, AGREED))
+    find(store, seen=NOW, now=NOW + DAY)
+    report = let_out(store, make_outlet(partner, AGREED, NOW + DAY))
+    assert report.released == {"to-north": 1}
+    entries = check(store, partner)
+    assert [one.id for one in entries] == [US, indicator_id(US, BAD), indicator_id(US, BAD)]
+    assert [one.current for one in entries] == [True, False, True]
+    assert entries[1].body["created"] == entries[2].body["created"]
+
+
+NONE = None
+UNSIGNED = with_terms(AGREED, signed_on=None)
+EXPIRED = with_terms(AGREED, expires_on=date(2026, 2, 28))
+FUTURE = with_terms(AGREED, effective_from=date(2026, 3, 2))
+ELSEWHERE = with_terms(AGREED, outbound=Outbound("amber", collections=("another",)))
+FOR_EXERCISES = with_terms(AGREED, outbound=Outbound("amber", exercise_only=True))
+NAMELESS = with_terms(AGREED, outbound=Outbound("amber", attribution="must-not"))
+
+
+@pytest.mark.parametrize("agreement", [NONE, UNSIGNED, EXPIRED, FUTURE, ELSEWHERE, FOR_EXERCISES, NAMELESS])
+def test_without_an_agreement_nothing_leaves(store: Store, partner: Collection, agreement: Agreement | None) -> None:
+    """Without an agreement that is signed, in force and covers it, nothing is served, and each reason is kept."""
+    find(store, BAD, ip("45.0.0.1"))
+    report = let_out(store, make_outlet(partner, agreement))
+    assert (report.released, report.refused) == ({"to-north": 0}, 2)
+    assert served(store, partner) == []
+    assert len(report.decisions) == len(refused_or_held(store.conn, 9)) == 2
+    for _, release in decisions_on(store.conn, indicator_id(US, BAD)):
+        assert any(one.verdict is Verdict.REFUSE for one in release.reasons)
+        assert not release.served
+        assert not release.withdrawn
+
+
+def test_an_agreement_that_comes_later(store: Store, partner: Collection) -> None:
+    """What waited for an agreement leaves with the first run under it, as its first life."""
+    find(store)
+    let_out(store, make_outlet(partner))
+    assert let_out(store, make_outlet(partner, AGREED)).released == {"to-north": 1}
+    assert held_ids(store, partner) == {indicator_id(US, BAD)}
+
+
+@pytest.mark.parametrize("ended", [NONE, EXPIRED, UNSIGNED])
+def test_an_agreement_that_ends_takes_everything_back(
+    store: Store, partner: Collection, ended: Agreement | None
+) -> None:
+    """With the end of an agreement everything it let out is withdrawn by one revoked version each, and only once."""
+    values = [ip(f"45.0.0.{n}") for n in range(20)]
+    find(store, *values)
+    let_out(store, make_outlet(partner, AGREED))
+    find(store, values[0], seen=NOW, now=NOW + SECOND)
+    let_out(store, make_outlet(partner, AGREED, NOW + SECOND))
+    report = let_out(store, make_outlet(partner, ended, NOW + DAY))
+    assert (report.released, report.withdrawn) == ({"to-north": 0}, 20)
+    entries = check(store, partner)
+    gone = [one for one in entries if one.revoked]
+    assert Counter(one.id for one in gone) == {indicator_id(US, one): 1 for one in values}
+    assert held_ids(store, partner) == set()
+    for one in gone:
+        assert read_timestamp(one.body["valid_until"]) == one.version
+        assert one.body["valid_from"] < one.body["valid_until"]
+    before = dump(store.conn)
+    assert let_out(store, make_outlet(partner, ended, NOW + 2 * DAY)).withdrawn == 0
+    assert dump(store.conn) == before
+
+
+def test_an_agreement_expires_by_itself(store: Store, partner: Collection) -> None:
+    """The day after its last day an agreement lets nothing stand, without anybody touching its file."""
+    ending = with_terms(AGREED, expires_on=date(2026, 3, 1))
+    find(store)
+    assert let_out(store, make_outlet(partner, ending)).released == {"to-north": 1}
+    assert let_out(store, make_outlet(partner, ending, NOW + DAY)).withdrawn == 1
+
+
+def test_a_renewed_agreement_lets_out_again_under_new_ids(store: Store, partner: Collection) -> None:
+    """What was withdrawn comes back under another id, life after life, since a revoked object gets no new version."""
+    find(store, BAD, ip("45.0.0.1"))
+    seen: list[set[str]] = []
+    for life in range(1, 5):
+        at = NOW + life * DAY
+        assert let_out(store, make_outlet(partner, AGREED, at)).released == {"to-north": 2}
+        seen.append(held_ids(store, partner))
+        patterns = sorted(one["pattern"] for one in standing(store, partner).values() if "pattern" in one)
+        assert patterns == sorted(map(pattern_of, (BAD, ip("45.0.0.1"))))
+        find(store, BAD, seen=at, now=at + SECOND)
+        assert let_out(store, make_outlet(partner, AGREED, at + SECOND)).released == {"to-north": 1}
+        assert held_ids(store, partner) == seen[-1]
+        assert let_out(store, make_outlet(partner, None, at + 2 * SECOND)).withdrawn == 2
+        find(store, BAD, seen=at + SECOND, now=at + 3 * SECOND)
+        let_out(store, make_outlet(partner, None, at + 3 * SECOND))
+        assert held_ids(store, partner) == set()
+    assert len(set.union(*seen)) == 8
+    entries = check(store, partner)
+    assert sum(one.revoked for one in entries) == 8
+    assert sum(one.id == US for one in entries) == 1
+    assert {release.life for _, release in decisions_on(store.conn, indicator_id(US, BAD))} == {4}
+
+
+def test_a_lowered_ceiling(store: Store, partner: Collection) -> None:
+    """A lowered ceiling withdraws what is marked above it and lets the rest stand as it is."""
+    tlps = {tlp: ip(f"45.0.0.{int(tlp)}") for tlp in Tlp}
+    for tlp, value in tlps.items():
+        find(store, value, tlp=tlp)
+    report = let_out(store, make_outlet(partner, AGREED))
+    assert (report.released, report.refused) == ({"to-north": 3}, 2)
+    before = served(store, partner)
+    lower = with_terms(AGREED, outbound=Outbound("clear"))
+    report = let_out(store, make_outlet(partner, lower, NOW + DAY))
+    assert (report.released, report.withdrawn) == ({"to-north": 0}, 2)
+    assert held_ids(store, partner) == {indicator_id(US, tlps[Tlp.CLEAR])}
+    entries = check(store, partner)
+    assert [(one.id, one.version) for one in entries[:4]] == [(one.id, one.version) for one in before]
+    assert len(entries) == len(before) + 2
+
+
+def test_a_marking_that_is_raised(store: Store, partner: Collection) -> None:
+    """A new version that may not leave withdraws the version that did."""
+    find(store)
+    let_out(store, make_outlet(partner, AGREED))
+    find(store, seen=NOW, now=NOW + SECOND, tlp=Tlp.RED)
+    report = let_out(store, make_outlet(partner, AGREED, NOW + SECOND))
+    assert (report.released, report.withdrawn, report.refused) == ({"to-north": 0}, 1, 1)
+    assert held_ids(store, partner) == set()
+    check(store, partner)
+
+
+def test_what_turns_out_to_be_ours(store: Store, partner: Collection, siem: Collection) -> None:
+    """A network that is declared ours later takes back what was released of it, from partners and from our SIEM."""
+    find(store, BAD, ip("45.0.0.1"))
+    take_in(store, feed_source(store), make_indicator_json(1))
+    let_out(store, make_outlet(partner, AGREED), make_outlet(siem))
+    ours = OwnAssets((ip_network("45.66.0.0/16"),))
+    at = NOW + DAY
+    report = let_out(store, make_outlet(partner, AGREED, at, own=ours), make_outlet(siem, now=at, own=ours))
+    assert (report.released, report.withdrawn) == ({"to-north": 0, "siem": 0}, 2)
+    assert held_ids(store, partner) == {indicator_id(US, ip("45.0.0.1"))}
+    assert held_ids(store, siem) == {siem_indicator_id(US, ip("45.0.0.1"))}
+
+
+@pytest.mark.parametrize("minimum", [70, 71])
+def test_a_minimum_score(store: Store, partner: Collection, minimum: int) -> None:
+    """An indicator under the score that a partner takes is held; at that score it leaves."""
+    find(store, seen=NOW)
+    choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=minimum))
+    report = let_out(store, make_outlet(partner, choosy))
+    assert (report.released["to-north"], report.held) == ((1, 0) if minimum == 70 else (0, 1))
+
+
+def test_sightings_go_back_to_who_told_us(store: Store, partner: Collection, internal: Collection) -> None:
+    """A sighting goes to the partner whose indicator it is about, and to others only where passing on is agreed."""
+    other = make_collection(store, CollectionKind.PARTNER, "to-south", "south")
+    take_in(store, feed_source(store, "north-feed"), make_indicator_json(7, tlp=Tlp.GREEN))
+    find(store, role=Role.KNOWN_INDICATOR)
+    north = with_terms(AGREED, inbound=Inbound(sources=("north-feed",)))
+    south = make_agreement("south")
+    both = {"north": north, "south": south}
+    outlets = [make_outlet(partner, north, agreements=both), make_outlet(other, south, agreements=both)]
+    report = let_out(store, *outlets, make_outlet(internal))
+    assert report.released == {"to-north": 1, "to-south": 0, "internal": 1}
+    (seen,) = held_ids(store, partner, "sighting")
+    assert standing(store, partner)[seen]["sighting_of_ref"] == indicator_uuid(7)
+    generous = {**both, "north": with_terms(north, inbound=Inbound(sources=("north-feed",), onward_max_tlp="green"))}
+    report = let_out(store, make_outlet(other, south, agreements=generous))
+    assert report.released == {"to-south": 1}
+
+
+def test_a_dry_run_changes_nothing(store: Store, partner: Collection, siem: Collection) -> None:
+    """A dry run says what a run would do, to the letter, and leaves every row of every table as it was."""
+    values = [ip(f"45.1.{n // 250}.{n % 250}") for n in range(BATCH + 5)]
+    find(store, *values)
+    take_in(store, feed_source(store), make_indicator_json(1, ip("10.0.0.1")), make_indicator_json(2))
+    for agreement, at in ((AGREED, NOW), (None, NOW + DAY)):
+        outlets = make_outlet(partner, agreement, at), make_outlet(siem, now=at)
+        before = dump(store.conn)
+        told = let_out(store, *outlets, dry_run=True)
+        assert dump(store.conn) == before
+        assert told == let_out(store, *outlets)
+        assert dump(store.conn) != before
+
+
+# --- what goes wrong on the way ----------------------------------------------------------------------
+
+
+class Stumbling(Store):
+    """A store whose transactions fail at a chosen one: before anything is written, or just before the commit."""
+
+    fail_at: int = -1
+    late: bool = False
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self.fail_at -= 1
+        if self.fail_at == 0 and not self.late:
+            raise ZeroDivisionError
+        with super().writing() as conn:
+            yield conn
+            if self.fail_at == 0:
+                raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_run_that_breaks_off_is_continued(tmp_path: Path, late: bool) -> None:
+    """Wherever a run breaks off, the next goes on behind the last whole batch, and in the end nothing stands twice."""
+    values = [ip(f"45.1.{n // 250}.{n % 250}") for n in range(BATCH + 5)]
+    store = make_store(tmp_path, shape=Stumbling)
+    assert isinstance(store, Stumbling)
+    partner = make_collection(store, CollectionKind.PARTNER, "to-north", "north")
+    siem = make_collection(store, CollectionKind.SIEM)
+    find(store, *values)
+    store.late = late
+    released = withdrawn = 0
+    for agreement, at in ((AGREED, NOW), (None, NOW + DAY), (AGREED, NOW + 2 * DAY)):
+        for attempt in range(1, 6):
+            store.fail_at = attempt
+            try:
+                report = let_out(store, make_outlet(partner, agreement, at), make_outlet(siem, now=at))
+            except ZeroDivisionError:
+                check_lightly(store, partner)
+                check_lightly(store, siem)
+            else:
+                released += report.released["to-north"]
+                withdrawn += report.withdrawn
+        store.fail_at = -1
+        let_out(store, make_outlet(partner, agreement, at), make_outlet(siem, now=at))
+        check_lightly(store, partner)
+    assert {one["pattern"] for one in standing(store, siem).values()} == set(map(pattern_of, values))
+    entries = served(store, partner)
+    assert len(entries) == 1 + 3 * len(values)
+    assert sum(one.revoked for one in entries) == len(values)
+    assert len(served(store, siem)) == len(values)
+    store.close()
+
+
+def check_lightly(store: Store, collection: Collection) -> None:
+    """Checks that entries are gapless and no two alike, and that every release has its entry."""
+    rows = store.conn.execute(
+        "SELECT id, object_id, version FROM entry WHERE id >> 40 = ? ORDER BY id", (collection.number,)
+    ).fetchall()
+    assert [row[0] & (1 << 40) - 1 for row in rows] == list(range(1, len(rows) + 1))
+    assert len({row[1:] for row in rows}) == len(rows)
+    held = {row[1:] for row in rows}
+    for object_id, version, life in store.conn.execute(
+        "SELECT object_id, version, life FROM release WHERE collection = ? AND version > 0", (collection.number,)
+    ):
+        assert (reborn_id(object_id, life), version) in held
+
+
+def test_a_clock_that_was_put_back(store: Store, partner: Collection, siem: Collection) -> None:
+    """Where our clock was put back between two runs, withdrawals still come later than what they withdraw."""
+    find(store, seen=NOW - 9 * DAY)
+    let_out(store, make_outlet(partner, AGREED), make_outlet(siem))
+    before = NOW - 5 * DAY
+    for agreement, floor, wanted in ((None, 90, 2), (AGREED, 1, 0), (None, 90, 2)):
+        at = before + wanted
+        report = let_out(store, make_outlet(partner, agreement, at), make_outlet(siem, now=at, siem_floor=floor))
+        assert report.withdrawn == wanted
+        check(store, partner)
+        check(store, siem)
+
+
+def test_what_somebody_deleted_is_not_withdrawn(store: Store, partner: Collection) -> None:
+    """Where the entries are gone there is nothing to withdraw: the decision is kept, and nothing fails for ever."""
+    find(store)
+    let_out(store, make_outlet(partner, AGREED))
+    with store.writing() as conn:
+        delete_entries(conn, partner, [row[0] for row in conn.execute("SELECT id FROM entry")])
+    report = let_out(store, make_outlet(partner, None))
+    assert (report.withdrawn, report.refused) == (0, 1)
+    ((_, release),) = decisions_on(store.conn, indicator_id(US, BAD))
+    assert not release.served
+    assert let_out(store, make_outlet(partner, AGREED, NOW + DAY)).released == {"to-north": 1}
+    assert held_ids(store, partner) != {indicator_id(US, BAD)}
+
+
+def test_only_cleared_objects_get_in() -> None:
+    """Entries are made in two places only: of what the gate cleared, and of what members post to an exchange."""
+    source = Path(__file__).parents[2] / "src" / "threatshare"
+    makers = set()
+    for file in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "NewEntry":
+                makers.add(str(file.relative_to(source)))
+    assert makers == {"share/outlets.py", "share/exchange.py"}
+
+
+# --- our own SIEM ------------------------------------------------------------------------------------
+
+
+def say(store: Store, *raws: bytes, source: str = "feed-a", now: Micros = NOW) -> None:
+    take_in(store, feed_source(store, source, "A"), *raws, now=now)
+
+
+def test_one_merged_indicator_a_value(store: Store, siem: Collection) -> None:
+    """Whatever sources say of one value is one indicator of ours with our score; compound patterns stay out."""
+    say(store, make_indicator_json(1, confidence=60, modified=NOW), make_indicator_json(2, "[file:size = 7]"))
+    say(store, make_indicator_json(1, confidence=60, modified=NOW), source="feed-b")
+    assert let_out(store, make_outlet(siem)).released == {"siem": 1}
+    (body,) = standing(store, siem).values()
+    assert (body["id"], body["pattern"], body["created_by_ref"]) == (siem_indicator_id(US, BAD), pattern_of(BAD), US)
+    assert (body["confidence"], body["labels"]) == (84, ["score:high", "source:feed-a", "source:feed-b"])
+    assert queue_length(store.conn) == 0
+
+
+def test_a_new_version_only_with_another_band(store: Store, siem: Collection) -> None:
+    """Over its life an indicator gets a version for each band, and is withdrawn at the end; nothing in between."""
+    say(store, make_indicator_json(1, confidence=100, modified=NOW))
+    bands: list[str] = []
+    for hours in range(0, 50 * 24, 6):
+        at = NOW + hours * DAY // 24
+        rescore_due(store, at)
+        let_out(store, make_outlet(siem, now=at))
+        bands = ["gone" if one.revoked else one.body["labels"][0] for one in served(store, siem)]
+    assert bands == ["score:high", "score:medium", "score:low", "gone"]
+    check(store, siem)
+
+
+def test_it_comes_back_under_another_id(store: Store, siem: Collection) -> None:
+    """What was withdrawn and is heard of again comes back as another object, begun then."""
+    say(store, make_indicator_json(1, modified=NOW))
+    let_out(store, make_outlet(siem))
+    say(store, make_indicator_json(1, modified=NOW + 1, revoked=True))
+    assert let_out(store, make_outlet(siem, now=NOW + SECOND)).withdrawn == 1
+    say(store, make_indicator_json(2, modified=NOW + 2))
+    at = NOW + DAY
+    assert let_out(store, make_outlet(siem, now=at)).released == {"siem": 1}
+    (body,) = standing(store, siem).values()
+    assert body["id"] != siem_indicator_id(US, BAD)
+    assert read_timestamp(body["created"]) == read_timestamp(body["modified"]) == at
+    check(store, siem)
+
+
+def test_another_floor(store: Store, siem: Collection) -> None:
+    """A raised floor withdraws what falls under it with the next run, a lowered one lets it back in."""
+    say(store, *(make_indicator_json(n, ip(f"45.0.0.{n}"), confidence=n, modified=NOW) for n in (20, 40, 60, 80)))
+    for floor, wanted in ((1, {20, 40, 60, 80}), (50, {60, 80}), (70, {80}), (30, {40, 60, 80})):
+        let_out(store, make_outlet(siem, now=NOW + floor * SECOND, siem_floor=floor))
+        assert {one["confidence"] for one in standing(store, siem).values()} == wanted
+        check(store, siem)
+
+
+def test_another_purpose(store: Store, siem: Collection) -> None:
+    """A demo node that goes live withdraws documentation values with the next run, though nothing was heard of them."""
+    say(store, make_indicator_json(1, ip("203.0.113.7")), make_indicator_json(2))
+    assert let_out(store, make_outlet(siem, purpose="demo")).released == {"siem": 2}
+    report = let_out(store, make_outlet(siem, now=NOW + SECOND))
+    assert (report.withdrawn, report.refused) == (1, 1)
+    assert held_ids(store, siem) == {siem_indicator_id(US, BAD)}
+
+
+def test_agreements_do_not_disturb_our_siem(store: Store, siem: Collection) -> None:
+    """A new agreement, or one that ends, is no reason to look at everything in our SIEM again."""
+    say(store, make_indicator_json(1))
+    let_out(store, make_outlet(siem))
+    before = dump(store.conn)
+    let_out(store, with_facts(make_outlet(siem, now=NOW + DAY), agreements={"north": AGREED}))
+    assert dump(store.conn) == before
+
+
+def test_a_cap_that_was_a_mistake(tmp_path: Path) -> None:
+    """A network that was declared ours by mistake scores again, and is served, once the mistake is mended."""
+    capped = {BAD: "own-asset"}
+    store = make_store(tmp_path, capped.get)
+    siem = make_collection(store, CollectionKind.SIEM)
+    say(store, make_indicator_json(1, confidence=80, modified=NOW))
+    assert let_out(store, make_outlet(siem, own=OwnAssets((ip_network("45.66.0.0/16"),)))).released == {"siem": 0}
+    capped.clear()
+    assert let_out(store, make_outlet(siem)).released == {"siem": 1}
+    assert store.conn.execute("SELECT score, cap FROM observable").fetchall() == [(80, None)]
+    store.close()
+
+
+def test_only_what_is_due_is_scored_anew(store: Store, siem: Collection) -> None:
+    """Scoring anew touches the observables whose moment has come, finds them by the index, and queues just these."""
+    raws = [
+        make_indicator_json(n, ip(f"45.0.{n // 200}.{n % 200}"), modified=NOW - (n % 40) * DAY, confidence=100)
+        for n in range(800)
+    ]
+    say(store, *raws)
+    let_out(store, make_outlet(siem))
+    store.conn.execute("CREATE TEMP TABLE touched (number INTEGER)")
+    store.conn.execute(
+        "CREATE TEMP TRIGGER touching AFTER UPDATE ON main.observable BEGIN"
+        " INSERT INTO touched VALUES (new.number); END"
+    )
+    total = 0
+    for day in range(1, 60, 4):
+        at = NOW + day * DAY
+        due = {row[0] for row in store.conn.execute("SELECT number FROM observable WHERE next_change <= ?", (at,))}
+        assert rescore_due(store, at) == len(due)
+        assert {row[0] for row in store.conn.execute("SELECT number FROM touched")} == due
+        assert {row[0] for row in store.conn.execute("SELECT observable FROM changed_observable")} == due
+        store.conn.execute("DELETE FROM touched")
+        store.conn.execute("DELETE FROM changed_observable")
+        total += len(due)
+    assert 800 < total < 3 * 800
+    assert rescore_due(store, at) == 0
+    plan = " ".join(
+        row[3]
+        for row in store.conn.execute(
+            "EXPLAIN QUERY PLAN SELECT number FROM observable WHERE next_change <= ? ORDER BY next_change LIMIT 9", (0,)
+        )
+    )
+    assert "observable_due" in plan
+    assert "SCAN" not in plan
+
+
+def test_more_than_a_batch_is_due(store: Store) -> None:
+    """However many are due at once, all are scored anew in one call, a batch a transaction."""
+    say(store, *(make_indicator_json(n, ip(f"45.1.{n // 250}.{n % 250}"), modified=NOW) for n in range(2 * BATCH)))
+    assert rescore_due(store, NOW + 50 * DAY) == 2 * BATCH
+    assert store.conn.execute("SELECT max(score), count(next_change) FROM observable").fetchone() == (0, 0)
+
+
+def test_hostile_claims_cannot_hide_a_value(store: Store, siem: Collection) -> None:
+    """A partner's claim dated in the year 1 or for ever, or named oddly, keeps no value out of our SIEM."""
+    say(store, make_indicator_json(1, confidence=90, modified=NOW))
+    odd = make_indicator_json(2, valid_from=-62135596800000000, valid_until=253402300799999999, modified=NOW)
+    say(store, odd, source="Größe & 'Söhne' " + "x" * 90)
+    report = let_out(store, make_outlet(siem))
+    assert (report.released, report.refused) == ({"siem": 1}, 0)
+
+
+def test_every_kind_is_served(store: Store, siem: Collection, partner: Collection) -> None:
+    """Values of every kind reach SIEM and partner, quotes and backslashes included."""
+    values = [
+        Observable(Kind.URL, "https://bad.badhost.biz/it's"),
+        Observable(Kind.EMAIL, "o'neill@badhost.biz"),
+        Observable(Kind.IPV6, "2a0a:1::1"),
+        Observable(Kind.MAC, "02:11:22:33:44:55"),
+        *(Observable(kind, "ab" * size) for kind, size in ((Kind.MD5, 16), (Kind.SHA1, 20), (Kind.SHA512, 64))),
+    ]
+    find(store, *values)
+    report = let_out(store, make_outlet(siem), make_outlet(partner, AGREED))
+    assert (report.released, report.refused) == ({"siem": len(values), "to-north": len(values)}, 0)
+
+
+def test_verdicts_are_counted(store: Store, partner: Collection) -> None:
+    """What stands decided is counted by collection and verdict."""
+    find(store, BAD, ip("203.0.113.1"))
+    let_out(store, make_outlet(partner, AGREED))
+    # Our Identity is released too.
+    assert verdict_counts(store.conn) == {"to-north": {"release": 2, "refuse": 1}}
