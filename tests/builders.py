@@ -7,15 +7,15 @@ disk: what a kill leaves behind is the crash tests' business.
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from clocks import START
 from threatshare.config import OwnAssets
@@ -191,24 +191,6 @@ def nothing_capped(_: Observable) -> str | None:
     return None
 
 
-class Folder:
-    """Gives files of new, empty stores in one folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._numbers = count(1)
-
-    def new_file(self) -> Path:
-        """Gives the file of one more store, migrated and empty."""
-        file = self.path / f"store-{next(self._numbers)}.db"
-        file.write_bytes(_migrated())
-        return file
-
-    def remove(self) -> None:
-        """Removes everything."""
-        shutil.rmtree(self.path)
-
-
 def make_store(
     folder: Path, cap_of: Callable[[Observable], str | None] = nothing_capped, shape: type[Store] = Store
 ) -> Store:
@@ -242,21 +224,6 @@ def dump(conn: Connection, *without: str) -> dict[str, list[tuple[Any, ...]]]:
         if row[0] not in without and not row[0].startswith("sqlite_")
     ]
     return {table: conn.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredClaim:
-    """A row of table ``claim`` in words."""
-
-    observable: Observable
-    source: str
-    origin: str
-    confidence: int | None
-    observed: Micros
-    valid_from: Micros
-    valid_until: Micros | None
-    tlp: int
-    flags: int
 
 
 # --- feeds -------------------------------------------------------------------------------------------
@@ -357,15 +324,8 @@ def standing(store: Store, collection: Collection) -> dict[str, dict[str, Any]]:
     return {one.id: one.body for one in served(store, collection) if one.current and not one.revoked}
 
 
-def on(day: str) -> datetime:
-    """Gives noon of a day, UTC."""
-    return datetime.fromisoformat(f"{day}T12:00:00+00:00")
-
-
 def with_terms(one: Agreement, **changed: Any) -> Agreement:
-    """Gives an agreement with other terms; values are frozen msgspec structs."""
-    import msgspec
-
+    """Gives an agreement with other terms."""
     return msgspec.structs.replace(one, **changed)
 
 

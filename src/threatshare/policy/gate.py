@@ -182,7 +182,7 @@ def may_exchange(raw: bytes, received: Received) -> str | None:
     without marking is its poster's own to show to the members. The bytes are looked at too: where a
     property stands in them twice, readers differ on which one counts.
     """
-    marking = marking_of(received.object_marking_refs, (one.marking_ref or "" for one in received.granular_markings))
+    marking = marking_of(received.marking_refs)
     if marking.unknown:
         return f"{received.id}: {rules.unread(marking.unknown[0])}"
     if marking.tlp is Tlp.RED or (received.type != "marking-definition" and any(ref in raw for ref in _RED)):

@@ -7,6 +7,7 @@ what the standard forbids. The object itself is kept as the bytes that came.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,6 +27,7 @@ _IS_UUID = re.compile(_UUID).fullmatch
 _IS_TYPE = re.compile(r"[a-z][a-z0-9]*+(?:-[a-z0-9]++)*+").fullmatch
 _IS_ID = re.compile(rf"[a-z][a-z0-9]*+(?:-[a-z0-9]++)*+--{_UUID}").fullmatch
 _MAX_TYPE = 250
+_MAX_ID = _MAX_TYPE + 38
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000").search
 _MOST_DIGITS = 4300
 """Of a number: Python reads no longer ones (``sys.get_int_max_str_digits``)."""
@@ -209,13 +211,24 @@ def reread(body: bytes) -> Received:
 
 def _check_id(read: Received) -> None:
     kind, _, number = read.id.partition("--")
-    if _IS_UUID(number) is None or len(kind) > _MAX_TYPE or _IS_TYPE(kind) is None:
+    if _IS_UUID(number) is None or len(kind) > _MAX_TYPE or not _is_type(kind):
         raise BadValue(f"id {read.id[:80]!r} is not of the form type--uuid in lower case")
     if kind != read.type:
         raise BadValue(f"id {read.id} does not belong to type {read.type[:40]!r}")
     maker = read.created_by_ref
-    if maker is not None and _IS_ID(maker) is None:
+    if maker is not None and (len(maker) > _MAX_ID or not _is_id(maker)):
         raise BadValue(f"{read.id}: created_by_ref {maker[:80]!r} is not of the form type--uuid in lower case")
+
+
+# A feed names few types and makers, and each very often.
+@lru_cache(maxsize=256)
+def _is_type(text: str) -> bool:
+    return _IS_TYPE(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _is_id(text: str) -> bool:
+    return _IS_ID(text) is not None
 
 
 def _check_times(object_id: str, created: str, modified: str) -> None:
