@@ -61,7 +61,7 @@ class NodeAtWork:
                 env=os.environ | self.secrets,
             )
             try:
-                yield self._url(process, Path(log.name))
+                yield self.listening(process, Path(log.name))
             finally:
                 process.send_signal(signal.SIGTERM)
                 try:
@@ -71,7 +71,8 @@ class NodeAtWork:
                     raise
             assert code == 0, Path(log.name).read_text()
 
-    def _url(self, process: subprocess.Popen[bytes], log: Path) -> str:
+    def listening(self, process: subprocess.Popen[bytes], log: Path) -> str:
+        """Waits until a server says in its log that it accepts requests; gives its address."""
         for _ in range(PATIENCE * 20):
             found = re.search(r"^listening on (http\S+)$", log.read_text(), re.MULTILINE)
             if found:

@@ -189,4 +189,4 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def server_command(directory: str, options: Sequence[str]) -> list[str]:
     """Gives the command that serves a node in a process of its own."""
-    return [sys.executable, "-m", "threatshare", "--node", directory, "serve", *options]
+    return [sys.executable, "-m", "threatshare", "--node", directory, "serve", "--with-parent", *options]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,3 +181,21 @@ def test_a_feed_that_cannot_be_used_backs_off_in_the_daemon(isac: NodeAtWork) ->
         feed = isac.row("status")["feeds"][0]
     assert feed["failures"] == 1
     assert "NOT_SET_ANYWHERE" in (isac.directory / "daemon.log").read_text()
+
+
+def test_a_daemon_that_is_killed_leaves_no_server_behind(isac: NodeAtWork) -> None:
+    """After kill -9 of the daemon its TAXII server ends too, so that the next daemon finds the port free."""
+    with (isac.directory / "killed.log").open("w+") as log:
+        command = [sys.executable, "-m", "threatshare", "--node", str(isac.directory), "daemon", "--port", "0"]
+        process = subprocess.Popen(command, stderr=log)
+        url = isac.listening(process, Path(log.name))
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            requests.get(f"{url}/taxii2/", headers=ACCEPT, timeout=5)
+        except requests.ConnectionError:
+            return
+        time.sleep(0.2)
+    raise AssertionError("the server goes on without its daemon")

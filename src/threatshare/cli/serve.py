@@ -21,6 +21,7 @@ from threatshare.node import ServerApp, opened
 @click.option("--workers", type=click.IntRange(min=1), help="Else serve.workers.")
 @click.option("--certfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="TLS certificate, PEM.")
 @click.option("--keyfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its key, PEM.")
+@click.option("--with-parent", is_flag=True, help="End when the process that started it ends, as the daemon wants.")
 @click.pass_obj
 def serve(
     directory: Path,
@@ -29,6 +30,7 @@ def serve(
     workers: int | None,
     certfile: Path | None,
     keyfile: Path | None,
+    with_parent: bool,
 ) -> None:
     """Run the TAXII server in the foreground; SIGTERM stops it cleanly.
 
@@ -42,7 +44,7 @@ def serve(
     settings = load_settings(directory).serve
     tls = server.Tls(certfile, keyfile) if certfile and keyfile else None
     address = server.Address(host or settings.host, settings.port if port is None else port, tls)
-    server.serve(ServerApp(directory.absolute()), address, workers or settings.workers)
+    server.serve(ServerApp(directory.absolute()), address, workers or settings.workers, with_parent=with_parent)
 
 
 @click.command()

@@ -69,8 +69,11 @@ def serve(
     address: Address,
     workers: int = 1,
     announce: Callable[[str], None] | None = None,
+    with_parent: bool = False,
 ) -> None:
     """Serves in the foreground until SIGTERM or SIGINT, then finishes what is under way and returns.
+
+    ``with_parent``: the end of the process that started it counts as SIGTERM.
 
     ``make_app`` is called once in every worker process, and must survive pickling where processes are
     not forked. ``announce`` is called with the URL once requests are answered; by default it
@@ -81,6 +84,8 @@ def serve(
         server = _server(bound, claim.getsockname()[0], workers)
         with _ended_by_signals(server):
             Thread(target=_announce, args=(server, bound, workers, announce or _say), daemon=True).start()
+            if with_parent:
+                Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
             try:
                 server.serve(target_loader=_Loader(make_app), wrap_loader=False)
             except SystemExit:
@@ -140,7 +145,7 @@ def _end_once() -> None:
     its workers again: granian 2.8 hangs on the second. A worker whose parent was killed would go
     on holding the port.
     """
-    parent, main, inherited = os.getppid(), get_ident(), signal.getsignal(signal.SIGTERM)
+    main, inherited = get_ident(), signal.getsignal(signal.SIGTERM)
     # Only a signal with a handler wakes the main thread, which waits in a lock, to run the other's.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
@@ -152,13 +157,15 @@ def _end_once() -> None:
         interrupt_main(signal.SIGTERM)
         signal.pthread_kill(main, signal.SIGUSR1)
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
+    Thread(target=listen, name="signals", daemon=True).start()
+    Thread(target=_end_with, args=(os.getppid(),), name="parent", daemon=True).start()
 
-    for target in (listen, watch):
-        Thread(target=target, name=f"end-{target.__name__}", daemon=True).start()
+
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent has ended, however that came."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _server(address: Address, host: str, workers: int) -> MPServer:
