@@ -138,3 +138,16 @@ def test_what_a_partner_wrote_cannot_act_on_the_terminal(node: NodeAtWork) -> No
     """Escape sequences in what is asked, or was stored, never reach the terminal."""
     done = node.run("lookup", "\x1b[31mevil\x1b]0;title\x07.example")
     assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("lookup", "203.0.113.45"), ("status",), ("publish",)])
+def test_a_store_that_cannot_be_read_is_exit_code_5(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A store that is no database is named, whatever the verb; none ends in a traceback."""
+    made = make_node(tmp_path / "node")
+    for leftover in made.directory.glob("store.db*"):
+        leftover.unlink()
+    (made.directory / "store.db").write_bytes(b"this is no database, " * 1000)
+    done = made.run(*arguments)
+    assert done.returncode == 5, done.stderr
+    assert "store.db" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from threatshare.cli.output import defanged, emit, safe, say, when
+from threatshare.errors import StoreError
 from threatshare.lookup import Answer
 from threatshare.lookup import lookup as ask
 from threatshare.model import moment
 from threatshare.stix.timestamps import write_timestamp
-from threatshare.store.connection import open_reader
+from threatshare.store.connection import DatabaseError, open_reader
 
 STORE_FILE = "store.db"
 
@@ -29,15 +30,18 @@ def lookup(directory: Path, values: tuple[str, ...], as_json: bool) -> None:
 
     VALUE may be defanged; - reads a list from stdin, a value a line. Exit code 1: none of them is known.
     """
-    conn = open_reader(directory / STORE_FILE)
     some_known = False
-    for chunk in _chunks(_asked(values)):
-        for answer in ask(conn, chunk, time.time_ns() // 1000):
-            some_known |= answer.known
-            if as_json:
-                emit(_as_json(answer))
-            else:
-                _show(answer)
+    try:
+        conn = open_reader(directory / STORE_FILE)
+        for chunk in _chunks(_asked(values)):
+            for answer in ask(conn, chunk, time.time_ns() // 1000):
+                some_known |= answer.known
+                if as_json:
+                    emit(_as_json(answer))
+                else:
+                    _show(answer)
+    except DatabaseError as problem:
+        raise StoreError(f"{directory / STORE_FILE}: {problem}") from problem
     if not some_known:
         sys.exit(1)
 
