@@ -48,7 +48,9 @@ class Store:
                 yield self.conn
             finally:
                 self._origins.forget()
-                self.conn.execute("ROLLBACK")
+                # Where the disk is full, SQLite has rolled back by itself.
+                if self.conn.in_transaction:
+                    self.conn.execute("ROLLBACK")
 
     def source(
         self, name: str, kind: str, reliability: str, default_tlp: Tlp, lineage: str | None = None
@@ -76,8 +78,17 @@ class Store:
     ) -> knowledge.Merged:
         """Keeps the originals, brings their claims onto observables and scores these."""
         objects.keep(self.conn, [fresh for fresh, _ in batch], now)
-        reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
-        return knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
+        return knowledge.merge(
+            self.conn, self.key_of, source, self._origins, self._reliabilities(), self._cap_of, batch, now
+        )
+
+    def revoke(self, objects: Sequence[tuple[int, bytes]], now: Micros) -> None:
+        """Lets the claims of objects, given by key and current version, weigh nothing."""
+        if objects:
+            knowledge.revoke(self.conn, self.key_of, self._reliabilities(), self._cap_of, objects, now)
+
+    def _reliabilities(self) -> dict[int, str]:
+        return {one.number: one.reliability for one in sources.sources(self.conn).values()}
 
     def cap_anew(self) -> list[int]:
         """Tells anew what is ours or known benign; gives the numbers of observables for which that has changed."""

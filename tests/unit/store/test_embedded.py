@@ -23,6 +23,7 @@ from builders import (
     make_indicator_json,
     make_store,
     nothing_capped,
+    read,
     take_in,
 )
 from threatshare.errors import ConfigurationError, StoreError
@@ -30,7 +31,9 @@ from threatshare.model import Tally, Tlp
 from threatshare.pull import take
 from threatshare.store.connection import open_reader
 from threatshare.store.embedded import Store, without_collector
+from threatshare.store.faults import StoreFault
 from threatshare.store.lookups import OWN_ASSET
+from threatshare.store.sources import Source
 from threatshare.store.totals import sqlite_version, totals
 
 
@@ -216,6 +219,29 @@ def test_caps_are_told_anew(tmp_path: Path) -> None:
     assert named == {BAD.value, "b.badhost.biz"}
     assert dict(store.conn.execute("SELECT value, cap FROM observable")) == {one.value: caps.get(one) for one in values}
     store.close()
+
+
+def test_a_full_disk(store: Store) -> None:
+    """Where the disk is full nothing of the batch is stored, reading goes on, and writing too once there is room."""
+    source = feed_source(store)
+    take_in(store, source, make_indicator_json(1))
+    before = dump(store.conn)
+    many = [make_indicator_json(n, ip(f"45.0.0.{n}")) for n in range(2, 200)]
+    pages = store.conn.execute("PRAGMA page_count").fetchone()[0]
+    store.conn.execute(f"PRAGMA max_page_count = {pages + 5}")
+    for _ in range(2):
+        with pytest.raises(StoreFault):
+            take_in(store, source, *many)
+        assert dump(store.conn) == before
+    with pytest.raises(StoreFault, match="full"):
+        fill(store, source, many)
+    store.conn.execute("PRAGMA max_page_count = 100000")
+    assert take_in(store, source, *many)[0].new == len(many)
+
+
+def fill(store: Store, source: Source, raws: list[bytes]) -> None:
+    with store.trying():
+        store.merge(source, [(one, None) for one in store.sort_out(source, read(*raws), NOW).fresh], NOW)
 
 
 def test_checkpoints_cut_the_log(store: Store, tmp_path: Path) -> None:
