@@ -85,13 +85,12 @@ def take(
             while turns:
                 seen = store.sort_out(source, turns.popleft(), now)
                 turns += seen.later
-                store.revoke(seen.revoked, now)
                 batch, refused = _normalise(seen.fresh, source, now)
                 merged = store.merge(source, batch, now)
                 rejects += seen.rejects + refused + merged.rejects
                 tally.new += merged.new
                 tally.changed += merged.changed
-                tally.withdrawn += merged.withdrawn + len(seen.revoked)
+                tally.withdrawn += merged.withdrawn
                 tally.unchanged += seen.unchanged
             note_rejects(conn, source.name, rejects, now)
             then()

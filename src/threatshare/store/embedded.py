@@ -78,17 +78,8 @@ class Store:
     ) -> knowledge.Merged:
         """Keeps the originals, brings their claims onto observables and scores these."""
         objects.keep(self.conn, [fresh for fresh, _ in batch], now)
-        return knowledge.merge(
-            self.conn, self.key_of, source, self._origins, self._reliabilities(), self._cap_of, batch, now
-        )
-
-    def revoke(self, objects: Sequence[tuple[int, bytes]], now: Micros) -> None:
-        """Lets the claims of objects, given by key and current version, weigh nothing."""
-        if objects:
-            knowledge.revoke(self.conn, self.key_of, self._reliabilities(), self._cap_of, objects, now)
-
-    def _reliabilities(self) -> dict[int, str]:
-        return {one.number: one.reliability for one in sources.sources(self.conn).values()}
+        reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
+        return knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
 
     def cap_anew(self) -> list[int]:
         """Tells anew what is ours or known benign; gives the numbers of observables for which that has changed."""

@@ -95,29 +95,6 @@ def merge(
     return result
 
 
-def revoke(
-    conn: Connection,
-    key_of: KeyOf,
-    reliabilities: Mapping[int, str],
-    cap_of: CapOf,
-    objects: Sequence[tuple[int, bytes]],
-    now: Micros,
-) -> None:
-    """Lets the claims of objects, given by key and current version, weigh nothing; inside the caller's transaction."""
-    touched: dict[int, _Touched] = {}
-    for object_key, body in objects:
-        for observable in _observables(body):
-            key = observable_key(key_of, observable)
-            touched[key] = _Touched(observable, key, {}, now)
-            conn.execute(
-                "UPDATE claim SET flags = flags | ? WHERE object = ?"
-                " AND observable = (SELECT number FROM observable WHERE key = ?)",
-                (REVOKED, object_key, key),
-            )
-    _recall(conn, touched, reliabilities, set(), [])
-    _write(conn, touched, [], set(), cap_of, now)
-
-
 _TAKEN = "its key in this store is taken by another value"
 
 

@@ -47,8 +47,6 @@ class Sorted(Struct):
     rejects: list[Reject]
     later: list[list[tuple[bytes, Received]]]
     """Further versions of objects in ``fresh``, oldest first: a list is sorted out once what comes before is merged."""
-    revoked: list[tuple[int, bytes]]
-    """Key and current version of objects of which it turns out only now that they were revoked before that."""
 
 
 class _Head(NamedTuple):
@@ -65,10 +63,10 @@ def sort_out(
     """Tells new and changed objects from those already held.
 
     Same id and ``modified`` with other content keeps the first and rejects the second, as an alarm. A
-    version older than the current one takes its place in the history and counts as unchanged, unless it
-    is revoked.
+    version older than the current one takes its place in the history and changes nothing else; it
+    counts as unchanged.
     """
-    result = Sorted([], 0, [], [], [])
+    result = Sorted([], 0, [], [])
     turn: dict[int, tuple[bytes, Received]] = {}
     several: dict[int, list[tuple[bytes, Received]]] = {}
     for one in objects:
@@ -97,7 +95,7 @@ def sort_out(
         elif version == known.modified:
             _compare(known.body, raw, read, result)
         else:
-            _keep_older(conn, key, known, [(raw, read)], result, now)
+            _keep_older(conn, key, known.number, [(raw, read)], result, now)
     return result
 
 
@@ -195,7 +193,7 @@ def _take_turns(
     versions.sort(key=_version)
     newer = bisect_right(versions, head.modified, key=_version) if head else 0
     if head and newer:
-        _keep_older(conn, key, head, versions[:newer], result, now)
+        _keep_older(conn, key, head.number, versions[:newer], result, now)
     if newer == len(versions):
         del turn[key]
         return
@@ -211,11 +209,10 @@ def _version(one: tuple[bytes, Received]) -> Micros:
 
 
 def _keep_older(
-    conn: Connection, key: int, head: _Head, older: Sequence[tuple[bytes, Received]], result: Sorted, now: Micros
+    conn: Connection, key: int, head: int, older: Sequence[tuple[bytes, Received]], result: Sorted, now: Micros
 ) -> None:
-    """Puts versions no newer than the current one into their places in the chain."""
-    chain = _chain(conn, head.number)
-    revoked = False
+    """Puts versions no newer than the current one into their places in the chain; they change no claim."""
+    chain = _chain(conn, head)
     for raw, read in older:
         version = read.version
         place = bisect_left(chain, version, key=_modified)
@@ -235,11 +232,7 @@ def _keep_older(
         ).fetchone()[0]
         conn.execute("UPDATE version SET previous = ? WHERE number = ?", (number, newer))
         chain.insert(place, (version, number))
-        if read.revoked and not revoked:
-            revoked = True
-            result.revoked.append((key, head.body))
-        else:
-            result.unchanged += 1
+        result.unchanged += 1
 
 
 def _chain(conn: Connection, head: int) -> list[tuple[Micros, int]]:
