@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,12 @@ def take_findings(store: Store, *results: Finding | Reject, now: Micros = NOW, o
     return ingest(store, own or make_own(), results, lambda: now, lambda _: None)
 
 
+def find(store: Store, *observables: Observable, now: Micros = NOW, tlp: Tlp = Tlp.GREEN, **more: Any) -> None:
+    """Has our sensors find some values, a finding each."""
+    own = make_own(tlp=tlp)
+    take_findings(store, *(make_finding(one, **more) for one in observables or (BAD,)), now=now, own=own)
+
+
 # --- stores ------------------------------------------------------------------------------------------
 
 
@@ -322,6 +330,27 @@ def served(store: Store, collection: Collection) -> list[Served]:
 def standing(store: Store, collection: Collection) -> dict[str, dict[str, Any]]:
     """Gives by id what a client holds that has read the whole collection: current, not revoked."""
     return {one.id: one.body for one in served(store, collection) if one.current and not one.revoked}
+
+
+def held_ids(store: Store, collection: Collection, kind: str = "indicator") -> set[str]:
+    """Gives the ids of what stands in a collection, of one type."""
+    return {one for one, body in standing(store, collection).items() if body["type"] == kind}
+
+
+def check(store: Store, collection: Collection) -> list[Served]:
+    """Checks what must hold of every collection at any time; gives its entries."""
+    entries = served(store, collection)
+    assert [one.seq for one in entries] == list(range(1, len(entries) + 1))
+    assert all(before.added < after.added for before, after in pairwise(entries))
+    assert max(Counter((one.id, one.version) for one in entries).values(), default=1) == 1
+    for one in entries:
+        assert read_timestamp(one.body["modified"]) == one.version
+        assert one.current == (one.version == max(other.version for other in entries if other.id == one.id))
+        later = [other for other in entries if other.id == one.id and other.version > one.version]
+        assert not (one.revoked and later)
+    last = store.conn.execute("SELECT last_seq FROM collection WHERE number = ?", (collection.number,)).fetchone()
+    assert last == (len(entries),)
+    return entries
 
 
 def with_terms(one: Agreement, **changed: Any) -> Agreement:
