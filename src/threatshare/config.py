@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -172,6 +173,12 @@ class AssetsFile(Struct, frozen=True, forbid_unknown_fields=True):
     """Domains of ours, with all names below them."""
     mail_domains: list[str] = []
     """What stands behind the @ of our mail addresses."""
+    mail_servers: list[str] = []
+    """Names of our mail servers, as they stand after ``by`` in the Received lines that they write."""
+    organisations: list[str] = []
+    """Names under which our own tools write, e.g. our organisation in MISP; the node's own name is known."""
+    file_hashes: list[str] = []
+    """MD5, SHA-1, SHA-256 or SHA-512 of files of ours."""
     declared_empty: bool = False
     """True: this organisation states that it has nothing to protect here."""
 
@@ -204,6 +211,10 @@ class OwnAssets:
     domains: tuple[str, ...] = ()
     mail_domains: tuple[str, ...] = ()
     declared_empty: bool = False
+    mail_servers: tuple[str, ...] = ()
+    organisations: frozenset[str] = frozenset()
+    """Names and STIX identity ids that stand for us, in lower case."""
+    file_hashes: frozenset[str] = frozenset()
 
     @property
     def filled_in(self) -> bool:
@@ -238,8 +249,14 @@ class OwnAssets:
                 return self.owns_name(observable.value.rpartition("@")[2])
             case Kind.URL:
                 return self._owns_host(host_of(observable.value))
+            case Kind.MD5 | Kind.SHA1 | Kind.SHA256 | Kind.SHA512:
+                return observable.value in self.file_hashes
             case _:
                 return False
+
+    def is_us(self, name: str) -> bool:
+        """Tells whether a name or identity id, as a tool wrote it, stands for this organisation."""
+        return name.strip().lower() in self.organisations
 
     def _overlaps(self, value: str) -> bool:
         if not self.networks:
@@ -278,11 +295,15 @@ def load_assets(node_dir: Path) -> OwnAssets:
     if not file.is_file():
         raise ConfigurationError(f"{file} is missing: it tells what is ours and must never leave. Restore it.")
     read = _load(file, AssetsFile)
-    return parse_assets(read, str(file))
+    node = load_settings(node_dir).node
+    return parse_assets(read, str(file), [node.name, node.identity])
 
 
-def parse_assets(read: AssetsFile, place: str) -> OwnAssets:
-    """Makes typed own assets of the file's text; names are folded to their ASCII lower-case form."""
+def parse_assets(read: AssetsFile, place: str, organisations: Iterable[str] = ()) -> OwnAssets:
+    """Makes typed own assets of the file's text; names are folded to their ASCII lower-case form.
+
+    ``organisations``: names that stand for us beside those of the file.
+    """
     networks = []
     for text in read.networks:
         try:
@@ -294,6 +315,9 @@ def parse_assets(read: AssetsFile, place: str) -> OwnAssets:
         tuple(_ascii_name(text, f"{place}: domains") for text in read.domains),
         tuple(_ascii_name(text, f"{place}: mail_domains") for text in read.mail_domains),
         read.declared_empty,
+        tuple(_ascii_name(text, f"{place}: mail_servers") for text in read.mail_servers),
+        frozenset(name.strip().lower() for name in (*read.organisations, *organisations)),
+        frozenset(_file_hash(text, f"{place}: file_hashes") for text in read.file_hashes),
     )
 
 
@@ -322,6 +346,13 @@ def secret(env: str | None, file: str | None, place: str) -> str | None:
         except OSError as problem:
             raise ConfigurationError(f"{place}: the secret's file cannot be read: {problem}") from problem
     return None
+
+
+def _file_hash(text: str, place: str) -> str:
+    digits = text.strip().lower()
+    if len(digits) not in (32, 40, 64, 128) or not set(digits) <= set("0123456789abcdef"):
+        raise ConfigurationError(f"{place}: {text!r} is no MD5, SHA-1, SHA-256 or SHA-512 in hexadecimal digits")
+    return digits
 
 
 def _ascii_name(text: str, place: str) -> str:

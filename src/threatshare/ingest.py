@@ -17,12 +17,14 @@ from threatshare.stix.objects import indicator_id, sighting_id
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object, reread
 from threatshare.stix.timestamps import whole_milliseconds
+from threatshare.store.connection import Connection
 from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
 from threatshare.store.lookups import claims_about, current_bodies, known
 from threatshare.store.objects import Fresh
 from threatshare.store.observations import record, seen_of
 from threatshare.store.releases import note_own_changes
+from threatshare.store.removals import note_removals
 from threatshare.store.runs import note_rejects
 from threatshare.store.sources import OWN, Source
 from threatshare.triage.decay import lifetime
@@ -64,12 +66,19 @@ def ingest(
     results: Iterable[Finding | Reject],
     now: Callable[[], Micros],
     progress: Callable[[IngestReport], None],
+    position: Callable[[Connection], None] | None = None,
 ) -> IngestReport:
-    """Takes findings in, a chunk a transaction; the same findings twice change nothing but counts."""
+    """Takes findings in, a chunk a transaction; the same findings twice change nothing but counts.
+
+    ``position`` saves how far a source has been read; it is called in the transaction of the last chunk, also where
+    there was nothing to take, so that after a kill nothing is lost and, within one chunk, nothing comes twice.
+    """
     report = IngestReport()
     source = store.source(OWN, "own", "A", own.tlp)
     results = iter(results)
-    while chunk := list(islice(results, CHUNK)):
+    chunk = list(islice(results, CHUNK))
+    while chunk or position is not None:
+        following = list(islice(results, CHUNK))
         at = whole_milliseconds(now())
         findings = [one for one in chunk if isinstance(one, Finding)]
         rejects = [one for one in chunk if isinstance(one, Reject)]
@@ -83,11 +92,17 @@ def ingest(
             report.count(made)
             made += _sightings(store, own, source, seen, at)
             _keep(store, source, made, at)
+            note_removals(conn, [(one.place, cut) for one in findings for cut in one.removals], at)
+            if position is not None and not following:
+                position(conn)
         report.findings += len(findings)
         report.rejected += len(rejects)
         report.sightings |= {one.observable for one in seen.values() if one.role is Role.KNOWN_INDICATOR}
         report.held |= {one.observable for one in seen.values() if one.role is Role.UNKNOWN}
         progress(report)
+        chunk = following
+        if not chunk:
+            break
     return report
 
 
@@ -110,6 +125,7 @@ def _observe(findings: Sequence[Finding], now: Micros) -> dict[tuple[Observable,
                 finding.count,
                 finding.confidence,
                 finding.techniques,
+                finding.tlp,
             )
             seen[which] = seen[which].joined(new) if which in seen else new
     return seen

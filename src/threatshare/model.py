@@ -6,7 +6,7 @@ since 1970-01-01 UTC inside the store and on the hot paths (type ``Micros``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -138,6 +138,18 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """Something private that was cut out of a value before it became an observable; only its keyed hash is kept."""
+
+    rule: str
+    """Stable id, e.g. ``recipient-in-url``."""
+    part: str
+    """Where it stood in the input, e.g. ``body``."""
+    value: str = field(repr=False)
+    """What was cut out; never stored, logged or shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one internal tool reported, reduced to values with roles. Everything here stays local."""
 
@@ -157,6 +169,9 @@ class Finding:
     """ATT&CK technique ids that the finding names, e.g. ``T1566.002``."""
     count: int = 1
     """How many events the tool says it stands for."""
+    tlp: Tlp | None = None
+    """The marking that the finding itself carries, where its format has markings."""
+    removals: tuple[Removal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +187,8 @@ class Seen:
     count: int
     confidence: int | None = None
     techniques: tuple[str, ...] = ()
+    tlp: Tlp | None = None
+    """The most restrictive marking that any of the findings carried."""
 
     def joined(self, other: Seen) -> Seen:
         """Puts two records of the same observable, role and sensor together."""
@@ -184,6 +201,7 @@ class Seen:
             count=self.count + other.count,
             confidence=max(stated, default=None),
             techniques=tuple(sorted({*self.techniques, *other.techniques})),
+            tlp=max((one for one in (self.tlp, other.tlp) if one is not None), default=None),
         )
 
 

@@ -81,7 +81,7 @@ def assert_indicator(
             whole_milliseconds(min(one.first_seen for one in malicious)),
             whole_milliseconds(ends),
             max(stated, default=own.confidence),
-            _marking(own.tlp, before),
+            max(_marking(own.tlp, before), *(one.tlp or Tlp.CLEAR for one in malicious)),
             sorted({str(one.role) for one in malicious}),
             sorted({technique for one in malicious for technique in one.techniques}),
         )
@@ -105,7 +105,7 @@ def assert_sighting(
             whole_milliseconds(min(one.first_seen for one in hits)),
             whole_milliseconds(max(one.last_seen for one in hits)),
             sum(one.count for one in hits),
-            max(marked, _marking(own.tlp, before)),
+            max(marked, _marking(own.tlp, before), *(one.tlp or Tlp.CLEAR for one in hits)),
         )
         return written(sighting(facts))
 

@@ -1,7 +1,8 @@
 """Cuts a stream of any size into records in constant memory: JSON in all the shapes that tools write, and lines.
 
-JSON comes as one object a line, as one array of objects, or as objects one after another over several lines.
-Limits: 1 MiB a record, 64 levels. What exceeds them or is broken becomes a Reject, and reading goes on behind it.
+JSON comes as one object a line, as one array of objects, as objects one after another over several lines, or as one
+object that holds an array of them under a name that the reader knows. Limits: 1 MiB a record, 64 levels. What exceeds
+them or is broken becomes a Reject, and reading goes on behind it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import codecs
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar, cast
@@ -34,15 +35,19 @@ _CHUNK = 256 * 1024
 _WIDEST_MARGIN = 256
 """Blanks before a record on its line; beyond that, the text is not laid out in lines."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_TOO_LONG = f"record of more than {MAX_RECORD} bytes"
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 _CUT_OFF = "the record does not end: a bracket or quote is not closed"
 
 # Everything up to the next bracket outside a string; fails where the buffer ends inside a string. A line's end closes
 # a string whose quote is missing: none may stand inside one, and so a broken string costs its own record only.
 _STRING = rb'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+(?:"|\\?(?=\n))'
+_WRAPPED = re.compile(
+    rb'\s*\{(?:\s*"[^"\\]*+"\s*:\s*(?:' + _STRING + rb'|[-+.\w]++)\s*,)*+\s*"([^"\\]*+)"\s*:\s*\['
+).match
+_NAMED = re.compile(rb'"([^"\\]*+)"\s*:\s*\Z').search
 _STEP = re.compile(rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+[{}\[\]]').match
 _OPENING = frozenset(b"{[")
+_LIST = ord("[")
 _PAIRS = frozenset({(ord("{"), ord("}")), (ord("["), ord("]"))})
 _BLANK = b" \t\r\n,"
 
@@ -58,9 +63,18 @@ class Record:
 Read = TypeVar("Read")
 
 
-def decoded(stream: BinaryIO, place: str, decoder: msgspec.json.Decoder[Read]) -> Iterator[tuple[str, Read] | Reject]:
-    """Yields each JSON object of a stream with its place (``file:line``), decoded; broken ones as Reject."""
-    for record in json_records(stream, place):
+def decoded(
+    stream: BinaryIO,
+    place: str,
+    decoder: msgspec.json.Decoder[Read],
+    members: Collection[str] = (),
+    limit: int = MAX_RECORD,
+) -> Iterator[tuple[str, Read] | Reject]:
+    """Yields each JSON object of a stream with its place (``file:line``), decoded; broken ones as Reject.
+
+    ``members`` and ``limit`` as for ``json_records``.
+    """
+    for record in json_records(stream, place, members, limit):
         if isinstance(record, Reject):
             yield record
             continue
@@ -72,13 +86,23 @@ def decoded(stream: BinaryIO, place: str, decoder: msgspec.json.Decoder[Read]) -
             yield f"{place}:{record.line}", value
 
 
-def json_records(stream: BinaryIO, place: str) -> Iterator[Record | Reject]:
-    """Yields the JSON objects of a stream one by one: lines, one array, or objects over several lines."""
+def json_records(
+    stream: BinaryIO, place: str, members: Collection[str] = (), limit: int = MAX_RECORD
+) -> Iterator[Record | Reject]:
+    """Yields the JSON objects of a stream one by one: lines, one array, or objects over several lines.
+
+    ``members`` names arrays that tools wrap their records in, e.g. ``{"Findings": [...]}``: where an object begins
+    with one of them, its elements are the records, and its other members are passed over. ``limit``: bytes of a record.
+    """
     head = stream.read(HEAD).removeprefix(codecs.BOM_UTF8)
-    if _one_a_line(head):
-        yield from _lines_of_json(replay(head, stream), place)
+    whole = replay(head, stream)
+    wrapped = _first_array(head)
+    if wrapped is not None and wrapped in members:
+        yield from _Splitter(whole, place, 2, limit, frozenset(one.encode() for one in members)).run()
+    elif _one_a_line(head):
+        yield from _lines_of_json(whole, place, limit)
     else:
-        yield from _Splitter(replay(head, stream), place, within=1 if head.lstrip().startswith(b"[") else 0).run()
+        yield from _Splitter(whole, place, 1 if head.lstrip().startswith(b"[") else 0, limit).run()
 
 
 def reject(place: str, line: int, reason: str, text: bytes | str) -> Reject:
@@ -101,6 +125,10 @@ def text_lines(stream: BinaryIO, place: str) -> Iterator[Numbered | Reject]:
         while (rest := reader.readline(MAX_RECORD)) and not rest.endswith("\n"):
             pass
         yield reject(place, number, f"line of more than {MAX_RECORD} characters", line)
+
+
+def _too_long(limit: int) -> str:
+    return f"record of more than {limit} bytes"
 
 
 def ahead(lines: Iterator[Numbered | Reject], count: int) -> list[Numbered | Reject]:
@@ -146,6 +174,12 @@ class _Replayed(io.RawIOBase):
         return len(data)
 
 
+def _first_array(head: bytes) -> str | None:
+    """Names the array that an object begins with, after members that are no objects; None where it has none."""
+    found = _WRAPPED(head)
+    return found[1].decode("utf-8", "replace") if found else None
+
+
 def _one_a_line(head: bytes) -> bool:
     text = head.lstrip()
     if text.startswith(b"["):
@@ -166,14 +200,14 @@ def _profile(text: bytes) -> tuple[int, int, int]:
     return depth, closed, deepest
 
 
-def _lines_of_json(stream: BinaryIO, place: str) -> Iterator[Record | Reject]:
+def _lines_of_json(stream: BinaryIO, place: str, limit: int) -> Iterator[Record | Reject]:
     number = 0
-    while line := stream.readline(MAX_RECORD + 1):
+    while line := stream.readline(limit + 1):
         number += 1
-        if len(line) > MAX_RECORD:
-            while not line.endswith(b"\n") and (rest := stream.readline(MAX_RECORD)):
+        if len(line) > limit:
+            while not line.endswith(b"\n") and (rest := stream.readline(limit)):
                 line = line[:SHOWN] + rest[-1:]
-            yield reject(place, number, _TOO_LONG, line)
+            yield reject(place, number, _too_long(limit), line)
             continue
         text = line.strip(_BLANK)
         if not text:
@@ -192,11 +226,18 @@ class _Splitter:
     After a broken record it begins again at the next line whose brace stands in the same column.
     """
 
-    def __init__(self, stream: BinaryIO, place: str, within: int) -> None:
+    def __init__(
+        self, stream: BinaryIO, place: str, within: int, limit: int, members: frozenset[bytes] = frozenset()
+    ) -> None:
         self._stream = stream
         self._place = place
         self._within = within
-        """Brackets around each record: 1 in an array."""
+        """Brackets around each record: 1 in an array, 2 in an array that is a member of an object."""
+        self._limit = limit
+        self._members = members
+        """Names of the arrays that hold records, where those are members."""
+        self._listing = within < 2
+        """Whether what opens next inside the brackets around records is one."""
         self._buffer = b""
         self._position = 0
         self._line = 1
@@ -216,12 +257,12 @@ class _Splitter:
             step = _STEP(self._buffer, self._position)
             if step is not None:
                 yield from self._bracket(step.end())
-                if self._start >= 0 and self._position - self._start > MAX_RECORD:
-                    yield from self._begin_again(_TOO_LONG)
+                if self._start >= 0 and self._position - self._start > self._limit:
+                    yield from self._begin_again(_too_long(self._limit))
                 continue
-            if self._start >= 0 and len(self._buffer) - self._start > MAX_RECORD:
-                yield from self._begin_again(_TOO_LONG)
-            elif self._start < 0 and len(self._buffer) - self._position > MAX_RECORD:
+            if self._start >= 0 and len(self._buffer) - self._start > self._limit:
+                yield from self._begin_again(_too_long(self._limit))
+            elif self._start < 0 and len(self._buffer) - self._position > self._limit:
                 yield from self._between(len(self._buffer))
                 self._position = len(self._buffer)
             elif not self._fill():
@@ -232,18 +273,23 @@ class _Splitter:
 
     def _bracket(self, end: int) -> Iterator[Record | Reject]:
         opening = self._buffer[end - 1] in _OPENING
-        if self._depth <= self._within and self._start < 0:
+        if self._depth in (0, self._within) and self._listing and self._start < 0:
             yield from self._between(end - 1)
         if opening and self._margin is not None and self._start >= 0 and self._margin(self._buffer, end - 1):
             # After one broken record, a brace where records begin begins one: no second search for an end that is not.
             yield reject(self._place, self._line_at(self._start), _CUT_OFF, self._buffer[self._start : end - 1])
             self._start, self._depth = -1, self._within
-        if opening and self._depth == self._within and self._start < 0:
+        if opening and self._depth == 1 and self._within == 2 and self._start < 0:
+            named = _NAMED(self._buffer[self._position : end - 1])
+            self._listing = self._buffer[end - 1] == _LIST and named is not None and named[1] in self._members
+        if opening and self._depth == self._within and self._listing and self._start < 0:
             self._start = end - 1
             self._deepest = 0
         self._depth = max(0, self._depth + (1 if opening else -1))
         self._deepest = max(self._deepest, self._depth - self._within)
         self._position = end
+        if self._depth == 1 and self._within == 2:
+            self._listing = False
         if self._start >= 0 and self._depth <= self._within:
             if (self._buffer[self._start], self._buffer[end - 1]) not in _PAIRS:
                 yield from self._begin_again(_CUT_OFF)
@@ -251,7 +297,9 @@ class _Splitter:
             record = self._buffer[self._start : end]
             line = self._line_at(self._start)
             self._start = -1
-            reason = _TOO_DEEP if self._deepest > MAX_DEPTH else _TOO_LONG if len(record) > MAX_RECORD else ""
+            reason = (
+                _TOO_DEEP if self._deepest > MAX_DEPTH else _too_long(self._limit) if len(record) > self._limit else ""
+            )
             yield reject(self._place, line, reason, record) if reason else Record(line, record)
 
     def _between(self, end: int) -> Iterator[Reject]:

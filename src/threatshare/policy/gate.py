@@ -203,7 +203,7 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
         (agreement.outbound, sorted(agreement.senders)) if agreement is not None else None,
         (facts.purpose, facts.our_identity, facts.siem_floor),
         [str(one) for one in facts.own.networks],
-        (facts.own.domains, facts.own.mail_domains, facts.own.declared_empty),
+        (facts.own.domains, facts.own.mail_domains, facts.own.declared_empty, sorted(facts.own.file_hashes)),
         [
             (name, one.inbound.onward_max_tlp, sorted(one.senders), bool(standing(one, facts.today)))
             for name, one in sorted(facts.agreements.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from threatshare.model import Observable, Role, Seen
+from threatshare.model import Observable, Role, Seen, Tlp
 from threatshare.store.connection import Connection
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
 
@@ -26,10 +26,10 @@ def record(conn: Connection, key_of: KeyOf, seen: Sequence[Seen]) -> set[Observa
             keyed[which] = before.joined(keyed[which])
     conn.executemany(
         "INSERT OR REPLACE INTO observation (observable, role, sensor, kind, value, why, first_seen, last_seen,"
-        " count, confidence, techniques) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " count, confidence, techniques, tlp) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (key, one.role, one.sensor, KIND_CODE[one.observable.kind], one.observable.value, one.why)
-            + (one.first_seen, one.last_seen, one.count, one.confidence, json.dumps(one.techniques))
+            + (one.first_seen, one.last_seen, one.count, one.confidence, json.dumps(one.techniques), one.tlp)
             for (key, _, _), one in keyed.items()
         ],
     )
@@ -55,11 +55,11 @@ def held(conn: Connection, limit: int) -> list[Seen]:
     ]
 
 
-_COLUMNS = "kind, value, role, sensor, why, first_seen, last_seen, count, confidence, techniques"
+_COLUMNS = "kind, value, role, sensor, why, first_seen, last_seen, count, confidence, techniques, tlp"
 
 
 def _row(row: Sequence[object]) -> Seen:
-    kind, value, role, sensor, why, first, last, count, confidence, techniques = row
+    kind, value, role, sensor, why, first, last, count, confidence, techniques, tlp = row
     return Seen(
         Observable(CODE_KIND[kind], value),  # type: ignore[index,arg-type]
         Role(str(role)),
@@ -70,6 +70,7 @@ def _row(row: Sequence[object]) -> Seen:
         count,  # type: ignore[arg-type]
         confidence,  # type: ignore[arg-type]
         tuple(json.loads(str(techniques))),
+        None if tlp is None else Tlp(tlp),  # type: ignore[arg-type]
     )
 
 

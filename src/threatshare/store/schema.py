@@ -167,7 +167,16 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             count INTEGER NOT NULL,
             confidence INTEGER,
             techniques TEXT NOT NULL,
+            tlp INTEGER,
             PRIMARY KEY (observable, role, sensor)
+        );
+        CREATE TABLE removal (
+            number INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            rule TEXT NOT NULL,
+            part TEXT NOT NULL,
+            place TEXT NOT NULL,
+            digest TEXT NOT NULL
         );
         CREATE TABLE own_change (
             object INTEGER PRIMARY KEY,
