@@ -71,7 +71,10 @@ def test_a_claim_twice_is_a_claim_once(kind: Kind, given_claims: list[Claim], ev
 def test_a_copy_changes_nothing(
     kind: Kind, others: list[Claim], said: Claim, evidence: Evidence, weaker: int, older: int, shorter: int
 ) -> None:
-    """A copy of a claim, under another name and no stronger, newer or longer valid, never changes the score."""
+    """A copy of a claim, under another name and no stronger, newer or longer valid, never changes the score.
+
+    Unless a source had been counted once for several origins: then the score stays below what these are worth.
+    """
     copy = replace(
         said,
         source="aggregator",
@@ -80,8 +83,11 @@ def test_a_copy_changes_nothing(
         observed=said.observed - older,
         valid_from=said.valid_from + shorter,
     )
-    with_copy = score(kind, [*others, said, copy], evidence, NOW).value
-    assert with_copy == score(kind, [*others, said], evidence, NOW).value
+    apart = [replace(one, source=f"source {number}") for number, one in enumerate([*others, said])]
+    of_origins = score(kind, apart, evidence, NOW).value
+    assert score(kind, [*apart, copy], evidence, NOW).value == of_origins
+    assert score(kind, [*others, said], evidence, NOW).value <= of_origins
+    assert score(kind, [*others, said, copy], evidence, NOW).value <= of_origins
 
 
 @given(kinds, some, evidences)
@@ -109,6 +115,14 @@ def test_another_source_never_lowers_it(kind: Kind, given_claims: list[Claim], m
     before = score(kind, given_claims, evidence, NOW).value
     assert score(kind, [*given_claims, replace(more, origin="somebody else")], evidence, NOW).value >= before
     assert score(kind, [*given_claims, more], evidence, NOW).value >= before
+
+
+@given(kinds, some, evidences)
+def test_one_source_counts_once(kind: Kind, given_claims: list[Claim], evidence: Evidence) -> None:
+    """However many origins a source names, all that it says weighs no more than its strongest claim alone."""
+    ours = [replace(one, source="a partner", origin=f"invented {number}") for number, one in enumerate(given_claims)]
+    alone = [score(kind, [one], evidence, NOW).value for one in ours]
+    assert score(kind, ours, evidence, NOW).value == max(alone, default=0)
 
 
 @given(kinds, some, evidences)
@@ -177,7 +191,13 @@ def test_walking_the_changes_ends(kind: Kind, given_claims: list[Claim], evidenc
     assert assess(kind, rows, evidence, at)[1] is None
 
 
-@given(st.lists(st.builds(ClaimRow, st.integers(0, 9), st.floats(0, 0.95), st.just(NOW), st.just(NOW), st.none())))
+@given(
+    st.lists(
+        st.builds(
+            ClaimRow, st.integers(0, 9), st.floats(0, 0.95), st.just(NOW), st.just(NOW), st.none(), st.integers(0, 3)
+        )
+    )
+)
 def test_all_weights(rows: list[ClaimRow]) -> None:
     """Any number of claims of any weight gives a score from 0 to 100."""
     assert 0 <= assess(Kind.DOMAIN, rows, Evidence(), NOW)[0] <= 100

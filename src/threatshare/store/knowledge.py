@@ -165,7 +165,7 @@ def _claim_rows(
         heft = weights.get(claim.confidence)
         if heft is None:
             heft = weights[claim.confidence] = weight(claim.confidence, reliability)
-        about = ClaimRow(origin, 0.0 if flags else heft, claim.observed, claim.valid_from, claim.valid_until)
+        about = ClaimRow(origin, 0.0 if flags else heft, claim.observed, claim.valid_from, claim.valid_until, number)
         object_key = one.key
         for observable in claim.observables:
             key = key_of(f"{observable.kind}|{observable.value}".encode())
@@ -219,7 +219,7 @@ def _recall(
         claims = touched[key].claims
         if obj not in claims and (key, obj) not in gone:
             heft = 0.0 if flags else weight(confidence, reliabilities[source])
-            claims[obj] = (flags, ClaimRow(origin, heft, observed, valid_from, valid_until))
+            claims[obj] = (flags, ClaimRow(origin, heft, observed, valid_from, valid_until, source))
         elif flags & REVOKED:
             void.add(obj)
     if void:

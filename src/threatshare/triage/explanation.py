@@ -31,6 +31,10 @@ def explain(kind: Kind, claims: Sequence[Claim], evidence: Evidence, now: Micros
     counted = sum(one > 0 for one in chances)
     if counted > 1:
         terms.append(f"{counted} independent origins together: {chance:.2f}")
+    heard = _by_source(kind, claims, now)
+    if together(heard) < chance:
+        chance = together(heard)
+        terms.append(f"heard from {_sources(len(heard))}, and none counts more than once: {chance:.2f}")
     terms += _evidence_terms(evidence, chance)
     terms.append(f"score {value} ({band_of(value)})")
     return tuple(terms)
@@ -53,6 +57,20 @@ def _claim_terms(kind: Kind, claims: Sequence[Claim], now: Micros) -> tuple[list
         origins.setdefault(claim.origin, []).append(said)
     ranked = sorted(sorted(group) for group in origins.values())
     return [group[0].term + _copies(group) for group in ranked], [-group[0].against for group in ranked]
+
+
+def _by_source(kind: Kind, claims: Sequence[Claim], now: Micros) -> list[float]:
+    """Gives the strongest contribution of every source that contributes."""
+    strongest: dict[str, float] = {}
+    for claim in claims:
+        chance = chance_of(kind, claim, now)
+        if chance > strongest.get(claim.source, 0.0):
+            strongest[claim.source] = chance
+    return list(strongest.values())
+
+
+def _sources(count: int) -> str:
+    return "one source" if count == 1 else f"{count} sources"
 
 
 class _Said(NamedTuple):

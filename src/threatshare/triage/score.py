@@ -4,7 +4,8 @@ The rule is that of the sharing rules §3.5::
 
     p of a claim   min(.95, confidence x reliability) x decay(age); 0 where revoked, benign, expired, not yet valid
     one origin     the strongest of its claims: copies are not corroboration
-    all origins    noisy-or, P = 1 - product of (1 - p)
+    one source     the strongest of its claims: whom it names as origins costs it nothing to invent
+    all together   noisy-or, P = 1 - product of (1 - p), over origins and over sources; the lower counts
     evidence       acts on the odds of P: x 0.1 a false positive, x 5 a confirmed sighting
     caps           known benign: at most 20; own asset: 0
     score          100 P, rounded to the nearest whole number
@@ -50,6 +51,8 @@ class ClaimRow(NamedTuple):
     observed: Micros
     valid_from: Micros
     valid_until: Micros | None
+    source: int
+    """Who told us, as a number."""
 
 
 def assess(kind: Kind, claims: Sequence[ClaimRow], evidence: Evidence, now: Micros) -> tuple[int, Micros | None]:
@@ -75,6 +78,7 @@ def score(kind: Kind, claims: Sequence[Claim], evidence: Evidence, now: Micros) 
 def rows_of(claims: Sequence[Claim]) -> list[ClaimRow]:
     """Reduces claims to the numbers that ``assess`` needs; origins are numbered as they come."""
     origins: dict[str, int] = {}
+    sources: dict[str, int] = {}
     return [
         ClaimRow(
             origins.setdefault(claim.origin, len(origins)),
@@ -82,13 +86,14 @@ def rows_of(claims: Sequence[Claim]) -> list[ClaimRow]:
             claim.observed,
             claim.valid_from,
             claim.valid_until,
+            sources.setdefault(claim.source, len(sources)),
         )
         for claim in claims
     ]
 
 
 def _assess_one(curve: Curve, row: ClaimRow, now: Micros) -> tuple[int, Micros | None]:
-    _, strength, observed, valid_from, valid_until = row
+    _, strength, observed, valid_from, valid_until, _ = row
     if now < valid_from:
         begins = valid_until is None or valid_from < valid_until
         rises = begins and int(100 * strength * curve.factor(valid_from - observed) + _ROUNDING) > 0
@@ -123,15 +128,18 @@ class _Course:
     def chance_at(self, at: Micros) -> float:
         """Gives P after evidence, before the cap."""
         tau, power = self._tau, self._power
-        strongest: dict[int, float] = {}
-        for origin, fresh, observed, valid_from, valid_until in self._rows:
+        by_origin: dict[int, float] = {}
+        by_source: dict[int, float] = {}
+        for origin, fresh, observed, valid_from, valid_until, source in self._rows:
             age = at - observed
             if age >= tau or valid_from > at or (valid_until is not None and valid_until <= at):
                 continue
             chance = fresh * (1.0 - (age / tau) ** power) if age > 0 else fresh
-            if origin not in strongest or chance > strongest[origin]:
-                strongest[origin] = chance
-        chance = together(strongest.values())
+            if chance > by_origin.get(origin, 0.0):
+                by_origin[origin] = chance
+            if chance > by_source.get(source, 0.0):
+                by_source[source] = chance
+        chance = min(together(by_origin.values()), together(by_source.values()))
         return chance if self._factor == 1.0 else after_evidence(chance, self._factor)
 
     def next_change(self, now: Micros, value: int) -> Micros | None:

@@ -104,7 +104,7 @@ def test_the_gates_worked_example(root: Path) -> None:
 
 def test_the_scores_worked_example(root: Path) -> None:
     """The figures of the example on the page on the score are those of the rule."""
-    rows = [ClaimRow(0, weight(85, "B"), NOW, NOW, None), ClaimRow(1, weight(70, "C"), NOW, NOW, None)]
+    rows = [ClaimRow(0, weight(85, "B"), NOW, NOW, None, 0), ClaimRow(1, weight(70, "C"), NOW, NOW, None, 1)]
 
     def value(evidence: Evidence = NO_EVIDENCE, days: int = 0) -> int:
         return assess(Kind.IPV4, rows, evidence, NOW + days * DAY)[0]

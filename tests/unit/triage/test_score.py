@@ -105,31 +105,31 @@ def test_a_benign_value_of_little_weight_is_not_lifted_to_the_cap() -> None:
 
 def test_next_change_of_one_claim() -> None:
     """A fresh address at 95 leaves the high band when the curve says so, to the second."""
-    said, change = assess(Kind.IPV4, [ClaimRow(0, 0.95, NOW, NOW, None)], NO_EVIDENCE, NOW)
+    said, change = assess(Kind.IPV4, [ClaimRow(0, 0.95, NOW, NOW, None, 0)], NO_EVIDENCE, NOW)
     assert said == 95
     assert change == pytest.approx(NOW + CURVES[Kind.IPV4].age_at(0.695 / 0.95), abs=1_000_000)
 
 
 def test_valid_until_is_the_next_change_where_it_comes_first() -> None:
     """A claim that ends before it has decayed changes the score exactly when it ends."""
-    for others in ([], [ClaimRow(1, 0.1, NOW, NOW, None)]):
-        rows = [ClaimRow(0, 0.9, NOW, NOW, NOW + DAY), *others]
+    for others in ([], [ClaimRow(1, 0.1, NOW, NOW, None, 1)]):
+        rows = [ClaimRow(0, 0.9, NOW, NOW, NOW + DAY, 0), *others]
         assert assess(Kind.DOMAIN, rows, NO_EVIDENCE, NOW)[1] == NOW + DAY
 
 
 def test_a_claim_that_becomes_valid_is_the_next_change() -> None:
     """A claim that is valid from tomorrow changes the score exactly then, alone or beside another."""
-    later = ClaimRow(0, 0.9, NOW, NOW + DAY, None)
+    later = ClaimRow(0, 0.9, NOW, NOW + DAY, None, 0)
     assert assess(Kind.DOMAIN, [later], NO_EVIDENCE, NOW) == (0, NOW + DAY)
-    assert assess(Kind.DOMAIN, [later, ClaimRow(1, 0.5, NOW, NOW, None)], NO_EVIDENCE, NOW) == (50, NOW + DAY)
+    assert assess(Kind.DOMAIN, [later, ClaimRow(1, 0.5, NOW, NOW, None, 1)], NO_EVIDENCE, NOW) == (50, NOW + DAY)
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        ClaimRow(0, 0.9, NOW - 400 * DAY, NOW + DAY, None),
-        ClaimRow(0, 0.9, NOW, NOW + DAY, NOW + DAY),
-        ClaimRow(0, 0.0, NOW, NOW + DAY, None),
+        ClaimRow(0, 0.9, NOW - 400 * DAY, NOW + DAY, None, 0),
+        ClaimRow(0, 0.9, NOW, NOW + DAY, NOW + DAY, 0),
+        ClaimRow(0, 0.0, NOW, NOW + DAY, None, 0),
     ],
     ids=["decayed by then", "ends as it begins", "weighs nothing"],
 )
@@ -141,7 +141,7 @@ def test_a_claim_that_never_counts_never_changes_anything(row: ClaimRow) -> None
 
 def test_a_capped_score_changes_only_below_the_cap() -> None:
     """A known-benign value changes its band when its uncapped score falls to nothing, not when it passes 70 or 30."""
-    row = ClaimRow(0, 0.95, NOW, NOW, None)
+    row = ClaimRow(0, 0.95, NOW, NOW, None, 0)
     said, change = assess(Kind.IPV4, [row], Evidence(known_benign="list"), NOW)
     assert said == 20
     assert change == pytest.approx(NOW + CURVES[Kind.IPV4].age_at(0.005 / 0.95), abs=2_000_000)
@@ -149,7 +149,7 @@ def test_a_capped_score_changes_only_below_the_cap() -> None:
 
 def test_a_zero_score_has_no_next_change() -> None:
     """A score that is 0 for good is never due again."""
-    row = ClaimRow(0, 0.9, NOW - 900 * DAY, NOW - 900 * DAY, None)
+    row = ClaimRow(0, 0.9, NOW - 900 * DAY, NOW - 900 * DAY, None, 0)
     for rows in ([row], [row, row]):
         assert assess(Kind.DOMAIN, rows, NO_EVIDENCE, NOW) == (0, None)
-    assert assess(Kind.DOMAIN, [ClaimRow(0, 0.9, NOW, NOW, None)], Evidence(own_asset=True), NOW) == (0, None)
+    assert assess(Kind.DOMAIN, [ClaimRow(0, 0.9, NOW, NOW, None, 0)], Evidence(own_asset=True), NOW) == (0, None)
