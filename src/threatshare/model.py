@@ -174,6 +174,10 @@ class Finding:
     removals: tuple[Removal, ...] = ()
 
 
+MOST_COUNTED = 999_999_999
+"""So many events are counted at most: what a STIX sighting can say (STIX 2.1 §5.2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One observable in one role, as one sensor saw it so far."""
@@ -198,7 +202,7 @@ class Seen:
             why=other.why,
             first_seen=min(self.first_seen, other.first_seen),
             last_seen=max(self.last_seen, other.last_seen),
-            count=self.count + other.count,
+            count=min(self.count + other.count, MOST_COUNTED),
             confidence=max(stated, default=None),
             techniques=tuple(sorted({*self.techniques, *other.techniques})),
             tlp=max((one for one in (self.tlp, other.tlp) if one is not None), default=None),

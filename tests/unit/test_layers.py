@@ -20,6 +20,8 @@ STRAYS = {
     "database": "pysqlite3",
     "scheduler": "apscheduler",
     "terminal": "rich",
+    "documents": "pypdf",
+    "amendments": "tomlkit",
 }
 """For each contract of .importlinter an import that it forbids to triage."""
 

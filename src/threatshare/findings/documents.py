@@ -66,13 +66,11 @@ def moment(doc: Doc, *path: str) -> datetime | None:
     """Gives the time at a path, UTC: RFC 3339 and the like, or seconds, milliseconds or microseconds since 1970."""
     found = value(doc, *path)
     if isinstance(found, str):
-        at = read_loose_time(found)
-        if at is not None:
-            return at
+        # Digits alone are a number: some would pass for a date without its hyphens.
         try:
             found = float(found)
         except ValueError:
-            return None
+            return read_loose_time(found)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     try:

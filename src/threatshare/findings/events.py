@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -57,7 +59,12 @@ class Event:
 
 EventOf = Callable[[Doc, LookUp], Event | None]
 
+Within = Callable[[Doc], Iterable[Doc]]
+"""Takes a record out of its wrapping: a page of an API, or an event of a bus, may hold many findings."""
+
 _DECODER = msgspec.json.Decoder(Doc)
+_LOOKED_AT = 3
+"""Records at a file's beginning by which a format is recognised."""
 
 _RANKS: Mapping[Role, int] = {Role.VICTIM_ASSET: 0, Role.KNOWN_INDICATOR: 1, Role.THIRD_PARTY: 2, Role.UNKNOWN: 9}
 """Which role stands where a value turns up twice in one finding; roles not named here rank 5."""
@@ -73,22 +80,35 @@ def json_findings(
     event_of: EventOf,
     members: Collection[str] = (),
     limit: int = MAX_RECORD,
+    within: Within | None = None,
 ) -> Iterator[Finding | Reject]:
-    """Yields a finding for each JSON record whose event names at least one value; ``members`` as in ``records``."""
+    """Yields a finding for each JSON record whose event names at least one value.
+
+    ``members`` and ``limit`` as in ``records``; ``within`` gives the documents of a record that holds several.
+    """
     look_up = sides(own)
     for item in decoded(stream, place, _DECODER, members, limit):
         if isinstance(item, Reject):
             yield item
             continue
-        where, doc = item
-        try:
-            event = event_of(doc, look_up)
-            found = None if event is None else finding_of(event, sensor, where, own)
-        except BadValue as problem:
-            yield refused(where, str(problem), str(doc))
-        else:
-            if found is not None:
-                yield found
+        where, record = item
+        for doc in (record,) if within is None else within(record):
+            try:
+                event = event_of(doc, look_up)
+                found = None if event is None else finding_of(event, sensor, where, own)
+            except BadValue as problem:
+                yield refused(where, str(problem), str(doc))
+            else:
+                if found is not None:
+                    yield found
+
+
+def first_documents(head: bytes, within: Within, members: Collection[str]) -> list[Doc]:
+    """Gives the documents of the first few whole records of a file's head, to recognise a format by its shape."""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+        return []
+    records = (item for item in decoded(BytesIO(head), "", _DECODER, members) if not isinstance(item, Reject))
+    return [doc for _, record in islice(records, _LOOKED_AT) for doc in within(record)]
 
 
 def refused(where: str, reason: str, text: bytes | str) -> Reject:
@@ -98,9 +118,9 @@ def refused(where: str, reason: str, text: bytes | str) -> Reject:
 
 
 def finding_of(event: Event, sensor: str, where: str, own: OwnAssets) -> Finding | None:
-    """Makes a finding of an event; None where it names no value, BadValue where it has values and no time."""
+    """Makes a finding of an event, BadValue where it has no time; None where nothing was named or cut out."""
     observations = observed(event.proposals, own)
-    if not observations:
+    if not observations and not event.removals:
         return None
     if event.seen_at is None:
         raise BadValue("no time that can be read")

@@ -183,6 +183,8 @@ def _began(evidence: Doc) -> Began:
 
 
 def _url(url: Doc, ruling: Ruling) -> Iterator[Proposal]:
+    if not url:
+        return
     stated = refang(text(url, "url_string"))
     if "://" in stated:
         yield Proposal(Kind.URL, stated, ruling)

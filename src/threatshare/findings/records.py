@@ -115,12 +115,13 @@ def text_lines(stream: BinaryIO, place: str) -> Iterator[Numbered | Reject]:
     """Yields numbered lines without their ends: UTF-8 or, with its byte order mark, UTF-16; bad bytes as U+FFFD."""
     head = stream.read(2)
     encoding = "utf-16" if head in _UTF16 else "utf-8-sig"
-    reader = io.TextIOWrapper(replay(head, stream), encoding, errors="replace")
+    # Only a line feed ends a line: an attacker who chooses a name in a log could begin a line of his own with others.
+    reader = io.TextIOWrapper(replay(head, stream), encoding, errors="replace", newline="\n")
     number = 0
     while line := reader.readline(MAX_RECORD):
         number += 1
         if len(line) < MAX_RECORD or line.endswith("\n"):
-            yield number, line.rstrip("\n")
+            yield number, line.rstrip("\r\n")
             continue
         while (rest := reader.readline(MAX_RECORD)) and not rest.endswith("\n"):
             pass
