@@ -77,7 +77,7 @@ def our_indicator(observable: Observable = BAD, tlp: Tlp = Tlp.GREEN, maker: str
             NOW + 10**12,
             70,
             tlp,
-            ["attacker", "c2"],
+            ["phish-sender"] if observable.kind is Kind.EMAIL else ["attacker", "c2"],
             ["T1566", "T1071.001"],
         )
     )

@@ -17,18 +17,31 @@ from threatshare.config import OwnAssets, TlpLabel
 from threatshare.model import CollectionKind, Kind, Observable, Tlp, Verdict
 from threatshare.policy.agreements import Agreement, Inbound, LegalBasis, Outbound
 from threatshare.policy.gate import OWN, Audience, Cleared, Facts, clear, decide, policy_of
+from threatshare.policy.never_share import NeverShare
 from threatshare.stix.objects import written
 from threatshare.stix.tlp import TLP_IDS
 
 UNKNOWN_IDS = [f"marking-definition--00000000-0000-4000-8000-00000000000{number}" for number in range(3)]
 ORDER = {Verdict.RELEASE: 0, Verdict.HOLD: 1, Verdict.REFUSE: 2}
-BAD = [Observable(Kind.IPV4, f"45.{net}.77.88") for net in (66, 67, 68)]
+PLAIN = [Observable(Kind.IPV4, f"45.{net}.77.88") for net in (66, 67, 68)]
+BAD = [
+    *PLAIN,
+    Observable(Kind.URL, "http://evil.ru/our-company.de/?e=jane@corp.net"),
+    Observable(Kind.URL, "http://evil.ru/~jdoe/"),
+    Observable(Kind.URL, "http://evil.ru/?n=4111111111111111"),
+    Observable(Kind.PATTERN, "[ipv4-addr:value = '45.1.1.1' AND url:value LIKE 'http://x/%']"),
+]
+HELD_BY = ["own-asset", "minimum-score", "privacy-mail", "privacy-user", "privacy-card", "marking-ceiling", "reserved"]
+"""Rules that a person may have released an object from, with some that no person can."""
 
 known_ids = st.sampled_from(sorted(TLP_IDS))
 some_ids = st.lists(known_ids | st.sampled_from(UNKNOWN_IDS), max_size=4)
 low_ids = st.sampled_from(sorted(ref for ref, tlp in TLP_IDS.items() if tlp <= Tlp.GREEN))
 mostly_low = st.lists(low_ids, min_size=1, max_size=2) | st.lists(known_ids, min_size=1, max_size=2) | some_ids
 days = st.integers(-400, 400).map(lambda number: TODAY + timedelta(number))
+approvals: st.SearchStrategy[dict[str, str]] = st.just({}) | st.dictionaries(
+    st.sampled_from(HELD_BY), st.just("A. Person on 2026-06-15: looked at it"), max_size=4
+)
 labels: st.SearchStrategy[TlpLabel] = st.sampled_from(["clear", "green", "amber", "amber+strict", "red"])
 
 
@@ -80,6 +93,7 @@ def objects(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         "source": source,
         "origin": draw(st.sampled_from([None, THEM])),
         "score": draw(st.sampled_from([None, 10, 80])),
+        "approved": draw(approvals),
     }
     if source != OWN:
         known["default_tlp"] = draw(st.sampled_from([None, *Tlp]))
@@ -120,7 +134,7 @@ def test_nothing_above_the_ceiling_is_cleared(question: Question) -> None:
         assert known["source"] == OWN or audience.agreement is None or all(TLP_IDS[one] < Tlp.AMBER for one in ids)
 
 
-@given(st.sampled_from(list(Tlp)), st.sampled_from(list(Tlp)), st.sampled_from(BAD))
+@given(st.sampled_from(list(Tlp)), st.sampled_from(list(Tlp)), st.sampled_from(PLAIN))
 def test_what_may_leave_does(tlp: Tlp, ceiling: Tlp, value: Observable) -> None:
     """The other half: below the ceiling, under an agreement in force, an object of ours is cleared."""
     one = Agreement("north", TODAY, TODAY, Outbound(ceiling.label), signed_on=TODAY)  # type: ignore[arg-type]
@@ -193,6 +207,56 @@ def test_a_narrower_agreement_never_opens(question: Question, data: st.DataObjec
         )
     )
     assert verdict((asked, replace(audience, agreement=narrowed), taken)) >= verdict(question)
+
+
+LISTS = [
+    NeverShare(values=frozenset({BAD[0]})),
+    NeverShare(networks=(ip_network("45.0.0.0/8"),)),
+    NeverShare(domains=frozenset({"evil.ru", "corp.net"})),
+]
+
+
+@given(questions, st.sampled_from(LISTS))
+def test_a_never_share_list_never_opens(question: Question, never: NeverShare) -> None:
+    """A list of what is never shared lets nothing more out, approved or not, and refuses partners what is on it."""
+    (content, known), audience, taken = question
+    after = verdict(((content, known), audience, replace(taken, never_share=never)))
+    assert after >= verdict(question)
+    if never.names(known["observables"][0]) and audience.kind is CollectionKind.PARTNER:
+        assert after == ORDER[Verdict.REFUSE]
+
+
+@given(questions, approvals)
+def test_a_release_moves_holds_alone(question: Question, approved: dict[str, str]) -> None:
+    """A person's release never closes, never lifts a refusal, and changes no reason but those it names."""
+    (content, known), audience, taken = question
+    before = decide(ask(content, **(known | {"approved": {}})), audience, taken)
+    after = decide(ask(content, **(known | {"approved": approved})), audience, taken)
+    assert ORDER[after.verdict] <= ORDER[before.verdict]
+    assert (before.verdict is Verdict.REFUSE) == (after.verdict is Verdict.REFUSE)
+    for was, now in zip(before.reasons, after.reasons, strict=True):
+        if was.verdict is Verdict.HOLD and was.rule in approved:
+            assert (now.verdict, now.text) == (Verdict.RELEASE, f"{was.text}; released by {approved[was.rule]}")
+        else:
+            assert now == was
+
+
+@given(questions, st.sampled_from(HELD_BY))
+def test_one_release_less_never_opens(question: Question, rule: str) -> None:
+    """Taking a person's release back never lets more out."""
+    (content, known), audience, taken = question
+    fewer = {name: who for name, who in known["approved"].items() if name != rule}
+    assert verdict(((content, known | {"approved": fewer}), audience, taken)) >= verdict(question)
+
+
+@given(questions, st.binary(max_size=32))
+def test_the_key_of_hashes_decides_nothing(question: Question, key: bytes) -> None:
+    """The secret under which private values are hashed changes words, never verdicts or rules."""
+    (content, known), audience, taken = question
+    first = decide(ask(content, **known), audience, taken)
+    second = decide(ask(content, **known), audience, replace(taken, privacy_key=key))
+    assert first.verdict is second.verdict
+    assert [one.rule for one in first.reasons] == [one.rule for one in second.reasons]
 
 
 @given(questions, st.sampled_from(["45.66.0.0/16", "45.67.77.88/32", "45.0.0.0/8", "0.0.0.0/0"]))

@@ -26,12 +26,15 @@ from threatshare.config import (
 from threatshare.errors import ConfigurationError
 from threatshare.model import Kind, Observable
 from threatshare.policy.agreements import Agreement, load_agreements
+from threatshare.policy.never_share import NeverShareFile, load_never_share
+from threatshare.stix.observables import recognise
 
 EXAMPLES: dict[str, type[Struct]] = {
     "node.toml": Settings,
     "own-assets.toml": AssetsFile,
     "feed.toml": FeedSettings,
     "agreement.toml": Agreement,
+    "never-share.toml": NeverShareFile,
 }
 OFF = re.compile(r"#(?=[a-z0-9_]+ = )(.*?)(  # example)?", re.DOTALL)
 """A key that is commented out, with its value, and whether that is an example where there is no default."""
@@ -45,6 +48,7 @@ def node(tmp_path: Path, root: Path) -> Path:
         "own-assets.toml": "own-assets.toml",
         "feed.toml": "feeds/example.toml",
         "agreement.toml": "agreements/example-isac.toml",
+        "never-share.toml": "never-share.toml",
     }.items():
         (tmp_path / place).parent.mkdir(exist_ok=True)
         shutil.copy(root / "config" / name, tmp_path / place)
@@ -57,6 +61,7 @@ def test_the_examples_make_a_node(node: Path) -> None:
     assert load_assets(node).owns(Observable(Kind.DOMAIN, "vpn.energy.example"))
     assert load_feeds(node)["example"].collection == "shared-indicators"
     assert load_agreements(node)["example-isac"].signed_on is not None
+    assert load_never_share(node).names(recognise("https://www.payroll.example/login")) == "a domain"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

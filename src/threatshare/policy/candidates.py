@@ -15,9 +15,12 @@ from threatshare.errors import BadValue
 from threatshare.model import CollectionKind, Marking, Observable, Tlp
 from threatshare.policy.agreements import Agreement
 from threatshare.policy.markings import effective, marking_of
+from threatshare.policy.never_share import NeverShare
 
 OWN = "own"
 """The source of what we made ourselves."""
+INSIDE = frozenset({CollectionKind.INTERNAL, CollectionKind.SIEM})
+"""Collections for our own organisation."""
 
 _read = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -33,6 +36,11 @@ class Audience:
     """With the partner, where it is for one."""
 
     @property
+    def inside(self) -> bool:
+        """Whether it is a part of our own organisation."""
+        return self.kind in INSIDE
+
+    @property
     def ceiling(self) -> Tlp | None:
         """The most restrictive TLP that may reach it; None: nothing may.
 
@@ -41,7 +49,7 @@ class Audience:
         """
         if self.kind is CollectionKind.PARTNER:
             return self.agreement.outbound.ceiling if self.agreement is not None else None
-        return Tlp.AMBER_STRICT if self.kind in (CollectionKind.INTERNAL, CollectionKind.SIEM) else None
+        return Tlp.AMBER_STRICT if self.inside else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class Candidate:
     """For a sighting: the source of what was sighted, ``own`` where that is ours."""
     score: int | None = None
     """Our score of the observable; None: there is none."""
+    approved: Mapping[str, str] = field(default_factory=dict)
+    """By rule id: who released it although that rule holds it, as ``NAME on DATE: reason``."""
 
     @property
     def type(self) -> str:
@@ -81,6 +91,10 @@ class Facts:
     """All agreements, by partner: they say what may be passed on."""
     siem_floor: int = 0
     """Indicators under this score do not enter the SIEM collection."""
+    never_share: NeverShare = field(default_factory=NeverShare)
+    """What never goes to another organisation."""
+    privacy_key: bytes = field(default=b"", repr=False)
+    """The secret under which private values are hashed; without it reasons give no hashes."""
 
     def agreement_with(self, sender: str) -> Agreement | None:
         """Gives the agreement with whoever stands behind a feed, an account or an identity."""
@@ -99,11 +113,13 @@ def candidate_of(
     origin: str | None = None,
     about: str | None = None,
     score: int | None = None,
+    approved: Mapping[str, str] | None = None,
 ) -> Candidate:
     """Makes a candidate of an object's JSON text; raises BadValue where that is no object.
 
     ``default_tlp`` counts where the object carries no TLP, as its source's agreement or feed says;
-    our own objects have none, since they are always marked.
+    our own objects have none, since they are always marked. ``approved`` names by rule id the persons who released
+    it, each as ``NAME on DATE: reason``.
     """
     try:
         content = _read(body)
@@ -112,7 +128,7 @@ def candidate_of(
     marking = read_marking(content)
     if default_tlp is not None:
         marking = effective(marking, default_tlp)
-    return Candidate(content, tuple(observables), marking, source, origin, about, score)
+    return Candidate(content, tuple(observables), marking, source, origin, about, score, approved or {})
 
 
 def read_marking(content: Mapping[str, Any]) -> Marking:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from threatshare.model import CollectionKind, Observable, Role, Tlp
@@ -70,7 +71,7 @@ def faults(kind: str, known: Known) -> list[str]:
     for name, value in content.items():
         check = table.get(name)
         if check is None or not check(value, known):
-            wrong.append(name if name in _NAMES else "a property of no name that we know")
+            wrong.append(name if name in NAMES else "a property of no name that we know")
     return wrong
 
 
@@ -214,7 +215,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     "sighting": ("id", "created", "modified", "sighting_of_ref"),
     "identity": ("id", "created", "modified", "name"),
 }
-_NAMES = frozenset(name for table in _ALLOWED.values() for name in table) | {
+NAMES = frozenset(name for table in _ALLOWED.values() for name in table) | {
     "defanged",
     "extensions",
     "granular_markings",
@@ -224,3 +225,13 @@ _NAMES = frozenset(name for table in _ALLOWED.values() for name in table) | {
     "summary",
 }
 """What a reason may repeat: the name of any other property may itself be text of a finding."""
+VOCABULARY = (
+    NAMES
+    | _ROLES
+    | _INDICATOR_TYPES
+    | sectors()
+    | frozenset(_ALLOWED)
+    | {"2.1", "stix", "organization", "mitre-attack", "source_name", "external_id"}
+    | {description_of(labels) for count in range(1, len(_ROLES) + 1) for labels in combinations(sorted(_ROLES), count)}
+)
+"""Texts of our builder that are always the same: not worth a search."""

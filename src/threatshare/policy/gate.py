@@ -8,20 +8,22 @@ by another way than the rules do, so that a mistake in one of the two does not l
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NoReturn, final
 
 import msgspec
 
 from threatshare.errors import BadValue
-from threatshare.model import Decision, Micros, Reason, Tlp, Verdict
+from threatshare.model import CollectionKind, Decision, Marking, Micros, Observable, Reason, Tlp, Verdict
 from threatshare.policy import rules
 from threatshare.policy.agreements import standing
-from threatshare.policy.candidates import OWN, Audience, Candidate, Facts, candidate_of, read_marking
-from threatshare.policy.fields import is_canonical_marking
+from threatshare.policy.candidates import OWN, Audience, Candidate, Facts, candidate_of
 from threatshare.policy.markings import marking_of
+from threatshare.policy.never_share import NeverShare
+from threatshare.policy.privacy import never_share, privacy
+from threatshare.policy.served import SERVED_BYTES, second_look, version_of
+from threatshare.stix.patterns import pattern_of
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import read_timestamp
 from threatshare.stix.tlp import TLP_IDS
@@ -29,6 +31,7 @@ from threatshare.stix.tlp import TLP_IDS
 __all__ = [
     "OWN",
     "RULES",
+    "SERVED_BYTES",
     "Audience",
     "Candidate",
     "Cleared",
@@ -38,6 +41,7 @@ __all__ = [
     "clear_withdrawal",
     "decide",
     "may_exchange",
+    "may_export",
     "policy_of",
 ]
 
@@ -52,25 +56,23 @@ RULES: tuple[Rule, ...] = (
     rules.onward,
     rules.own_assets_declared,
     rules.own_asset,
+    never_share,
     rules.reserved,
     rules.allowed_fields,
+    privacy,
     rules.minimum_score,
     rules.object_type,
 )
 """In the order in which reasons are shown; the verdict does not depend on it."""
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised with every change of what the rules let out: what was released is then examined anew."""
 
-SERVED_BYTES = "served-bytes"
-"""Rule id of the second look, at the bytes that would leave."""
 WITHDRAWAL = "withdrawal"
 """Rule id of withdrawals."""
 
 _WITHDRAWN_DIFFERS = frozenset({"modified", "revoked", "valid_from", "valid_until"})
-_MARKING_ID = re.compile(rb"marking-definition--[^\"\\\s]*")
-_TLP_BY_BYTES = {ref.encode(): tlp for ref, tlp in TLP_IDS.items()}
-_RED = tuple(ref for ref, tlp in _TLP_BY_BYTES.items() if tlp is Tlp.RED)
+_RED = tuple(ref.encode() for ref, tlp in TLP_IDS.items() if tlp is Tlp.RED)
 _TOKEN = object()
 
 _read = msgspec.json.Decoder(dict[str, Any]).decode
@@ -123,10 +125,16 @@ class Cleared:
 
 
 def decide(candidate: Candidate, audience: Audience, facts: Facts) -> Decision:
-    """Decides whether an object may leave for an audience; the most restrictive verdict, with every rule's reasons."""
+    """Decides whether an object may leave for an audience; the most restrictive verdict, with every rule's reasons.
+
+    Where a rule holds the object and a person has released it from that rule, the reason releases and names the
+    person. What a rule refuses nobody releases.
+    """
     reasons: list[Reason] = []
     for rule in RULES:
         reasons += rule(candidate, audience, facts)
+    if candidate.approved:
+        reasons = [_released(one, candidate.approved) for one in reasons]
     return Decision(_strictest(reasons), tuple(reasons))
 
 
@@ -135,7 +143,7 @@ def clear(candidate: Candidate, body: bytes, audience: Audience, facts: Facts) -
     decision = decide(candidate, audience, facts)
     if decision.verdict is not Verdict.RELEASE:
         return decision
-    found = _second_look(candidate, body, audience)
+    found = second_look(candidate, body, audience)
     if isinstance(found, dict):
         return Cleared(_TOKEN, found, body, audience.name, decision)
     return Decision(Verdict.REFUSE, (*decision.reasons, *found))
@@ -151,12 +159,13 @@ def clear_withdrawal(body: bytes, released: bytes, audience: Audience, facts: Fa
     """
     try:
         now, before = _read(body), _read(released)
-        later = _version(now) > _version(before)
+        later = version_of(now) > version_of(before)
         for name in ("valid_from", "valid_until"):
             if name in now:
                 read_timestamp(str(now[name]))
-    except (msgspec.DecodeError, RecursionError, BadValue) as problem:
-        return Decision(Verdict.REFUSE, (rules.refuse(WITHDRAWAL, f"cannot be read: {problem}"),))
+    except (msgspec.DecodeError, RecursionError, BadValue):
+        # Why, would quote what could not be read.
+        return Decision(Verdict.REFUSE, (rules.refuse(WITHDRAWAL, "the withdrawal, or a time in it, cannot be read"),))
     changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
     faults = []
     if now.get("revoked") is not True:
@@ -194,7 +203,8 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
     """Gives a digest of all that decisions for an audience depend on beside the object itself.
 
     While it stays the same, so do the decisions; it changes with an agreement's terms, with the day on
-    which one begins or ends, with own assets, and with the rules.
+    which one begins or ends, with own assets, with the never-share list, and with the rules. A person's release is
+    no part of it: it belongs to one object, which is then decided anew.
     """
     agreement = audience.agreement
     terms = (
@@ -202,6 +212,7 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
         (audience.name, audience.kind.value, _standing_of(audience, facts)),
         (agreement.outbound, sorted(agreement.senders)) if agreement is not None else None,
         (facts.purpose, facts.our_identity, facts.siem_floor),
+        _never_shared(facts.never_share) if not audience.inside else None,
         [str(one) for one in facts.own.networks],
         (facts.own.domains, facts.own.mail_domains, facts.own.declared_empty, sorted(facts.own.file_hashes)),
         [
@@ -210,6 +221,32 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
         ],
     )
     return sha256(_write(terms)).digest()
+
+
+def may_export(observable: Observable, facts: Facts, roles: Sequence[str] = ()) -> tuple[Reason, ...]:
+    """Gives every reason for which a value may not stand in a file meant for partners; empty where it may.
+
+    Files of values (tables, blocklists) hold no objects, so these rules look at the value alone: own assets,
+    the never-share list, known benign, privacy. What they would hold waits as well: a file has no review.
+    ``roles``: those in which it was seen; a mail address may only stand there as a ``phish-sender``'s.
+    """
+    value = Candidate({"pattern": pattern_of(observable), "labels": list(roles)}, (observable,), _UNMARKED)
+    outside = Audience("a file for partners", CollectionKind.PARTNER)
+    reasons = [reason for rule in _OF_VALUES for reason in rule(value, outside, facts)]
+    return tuple(one for one in reasons if one.verdict is not Verdict.RELEASE)
+
+
+_UNMARKED = Marking(None)
+_OF_VALUES: tuple[Rule, ...] = (rules.own_assets_declared, rules.own_asset, never_share, rules.reserved, privacy)
+
+
+def _released(reason: Reason, approved: Mapping[str, str]) -> Reason:
+    who = approved.get(reason.rule) if reason.verdict is Verdict.HOLD else None
+    return reason if who is None else Reason(reason.rule, Verdict.RELEASE, f"{reason.text}; released by {who}")
+
+
+def _never_shared(never: NeverShare) -> list[list[str]]:
+    return [sorted(map("=".join, never.values)), sorted(map(str, never.networks)), sorted(never.domains)]
 
 
 def _standing_of(audience: Audience, facts: Facts) -> bool:
@@ -224,38 +261,3 @@ def _strictest(reasons: list[Reason]) -> Verdict:
         if reason.verdict is Verdict.HOLD:
             verdict = Verdict.HOLD
     return verdict
-
-
-def _version(content: dict[str, Any]) -> Micros:
-    return read_timestamp(str(content.get("modified") or content.get("created")))
-
-
-def _second_look(candidate: Candidate, body: bytes, audience: Audience) -> dict[str, Any] | list[Reason]:
-    """Reads the bytes that would leave: gives their content, or why they must not."""
-    try:
-        content = _read(body)
-        _version(content)
-    except (msgspec.DecodeError, RecursionError, BadValue) as problem:
-        return [rules.refuse(SERVED_BYTES, f"what would be served cannot be read: {problem}")]
-    named = isinstance(content.get("id"), str) and isinstance(content.get("type"), str)
-    # What we made is what our writer writes, to the byte: no property twice, nothing between.
-    exact = candidate.source != OWN or _write(content) == body
-    if content != candidate.content or not named or not exact:
-        return [rules.refuse(SERVED_BYTES, "what would be served is not what was decided on")]
-    if content.get("type") == "marking-definition" and is_canonical_marking(content):
-        return content
-    # Every id of a marking anywhere in the bytes, also where an escape or a repeated property hides it from a parser.
-    found = set(_MARKING_ID.findall(body))
-    if b"\\u" in body:
-        found |= set(_MARKING_ID.findall(_write(content)))
-    marking = read_marking(content)
-    levels = [_TLP_BY_BYTES.get(ref) for ref in found] + [marking.tlp]
-    faults = []
-    if marking.unknown or None in levels[:-1]:
-        faults.append("what would be served bears a marking that this node cannot read")
-    if marking.tlp is None:
-        faults.append("what would be served carries no TLP marking")
-    ceiling = audience.ceiling
-    if ceiling is None or any(level is not None and level > ceiling for level in levels):
-        faults.append(f"what would be served is marked above the ceiling of {audience.name}")
-    return [rules.refuse(SERVED_BYTES, fault) for fault in faults] or content

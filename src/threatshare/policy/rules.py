@@ -13,7 +13,7 @@ from threatshare.policy.agreements import RULE as AGREEMENT_IN_FORCE
 from threatshare.policy.agreements import Agreement, standing
 from threatshare.policy.candidates import OWN, Audience, Candidate, Facts
 from threatshare.policy.fields import Known, faults, is_canonical_marking
-from threatshare.policy.mentions import mentioned
+from threatshare.policy.mentions import DOMAIN, mentioned
 from threatshare.triage.benign import known_benign
 
 Reasons = tuple[Reason, ...]
@@ -32,8 +32,6 @@ OBJECT_TYPE = "object-type"
 
 _COMPANIONS = frozenset({"identity", "marking-definition"})
 """Types that carry no intelligence and go along with what refers to them."""
-_INSIDE = (CollectionKind.INTERNAL, CollectionKind.SIEM)
-
 
 _MARKING_ID = re.compile("marking-definition--[0-9a-f-]{36}").fullmatch
 
@@ -49,6 +47,12 @@ def refuse(rule: str, text: str) -> Reason:
     return Reason(rule, Verdict.REFUSE, text)
 
 
+def hold(rule: str, text: str, what_releases: str = "") -> Reason:
+    """Makes a reason that holds, and says what would release: ``what_releases``, or a person by name."""
+    either = f"{what_releases}, or " if what_releases else ""
+    return Reason(rule, Verdict.HOLD, f"{text}; held: {either}a person who releases {rule} by name, lets it go")
+
+
 def _passes(rule: str, text: str) -> Reasons:
     return (Reason(rule, Verdict.RELEASE, text),)
 
@@ -59,13 +63,13 @@ def _texts(candidate: Candidate, name: str) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-_IN_FORCE = _passes(AGREEMENT_IN_FORCE, "the agreement is signed and in force and covers this collection")
+_IN_FORCE = _passes(AGREEMENT_IN_FORCE, "in force, and covers this collection")
 _NO_AGREEMENT_NEEDED = _passes(AGREEMENT_IN_FORCE, "our own organisation: no agreement is needed")
 
 
 def agreement_in_force(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Wants a signed agreement in force that covers the collection; our own organisation needs none."""
-    if audience.kind in _INSIDE:
+    if audience.inside:
         return _NO_AGREEMENT_NEEDED
     if audience.kind is not CollectionKind.PARTNER:
         text = f"what stands in an {audience.kind.value} was posted there; nothing is published into it"
@@ -78,7 +82,7 @@ def agreement_in_force(candidate: Candidate, audience: Audience, facts: Facts) -
     return tuple(reasons) or _IN_FORCE
 
 
-_NOT_MIXED = _passes(EXERCISE, "exercise and live data do not meet")
+_NOT_MIXED = _passes(EXERCISE, "exercise and live stay apart")
 
 
 def exercise(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
@@ -128,7 +132,7 @@ def marking_unknown(candidate: Candidate, audience: Audience, facts: Facts) -> R
     return tuple(refuse(MARKING_UNKNOWN, unread(ref)) for ref in candidate.marking.unknown) or _ALL_READ
 
 
-_NO_ECHO = _passes(NO_ECHO, "did not come from this audience")
+_NO_ECHO = _passes(NO_ECHO, "not from this audience")
 
 
 def no_echo(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
@@ -145,14 +149,14 @@ def no_echo(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
 
 
 _STAYS_INSIDE = _passes(ONWARD, "stays in our own organisation")
-_OUR_OWN = _passes(ONWARD, "ours, and about nothing that others gave us")
+_OUR_OWN = _passes(ONWARD, "ours alone")
 _FEEDBACK = _passes(ONWARD, "feedback to whoever gave it to us")
 _MAY_GO_ON = _passes(ONWARD, "its source allows passing it on")
 
 
 def onward(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Passes on what others gave us only as far as its marking and the agreement with its source allow."""
-    if audience.kind in _INSIDE:
+    if audience.inside:
         return _STAYS_INSIDE
     if candidate.source != OWN:
         return _onward_from(candidate.source, candidate, facts)
@@ -197,7 +201,7 @@ def _onward_under(agreement: Agreement, tlp: Tlp | None, facts: Facts) -> list[R
     return []
 
 
-_DECLARED = _passes(OWN_ASSETS_NOT_DECLARED, "own assets are declared")
+_DECLARED = _passes(OWN_ASSETS_NOT_DECLARED, "declared")
 _NOT_DECLARED = (
     refuse(
         OWN_ASSETS_NOT_DECLARED,
@@ -219,20 +223,19 @@ def own_asset(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons
     reasons = []
     for one in candidate.observables:
         if one.kind is Kind.PATTERN:
-            text = "a compound pattern is not searched for own assets: a person decides"
-            reasons.append(Reason(OWN_ASSET, Verdict.HOLD, text))
+            text = "a compound pattern is not searched for own assets"
+            reasons.append(hold(OWN_ASSET, text))
         elif facts.own.owns(one):
             reasons.append(refuse(OWN_ASSET, f"the {one.kind} is ours (own-assets.toml)"))
         elif (mention := mentioned(one, facts.own)) is not None:
             text = f"the {one.kind} mentions {mention} of ours"
-            verdict = Verdict.HOLD if mention == "a domain" else Verdict.REFUSE
-            reasons.append(Reason(OWN_ASSET, verdict, text))
+            reasons.append(hold(OWN_ASSET, text) if mention == DOMAIN else refuse(OWN_ASSET, text))
     if candidate.type == "indicator" and not candidate.observables:
         reasons.append(refuse(OWN_ASSET, "an indicator without a value that could be checked"))
     return tuple(reasons) or _NOTHING_OF_OURS
 
 
-_NOT_RESERVED = _passes(RESERVED, "no value is reserved or known benign")
+_NOT_RESERVED = _passes(RESERVED, "neither reserved nor known benign")
 
 
 def reserved(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
@@ -245,7 +248,7 @@ def reserved(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     return tuple(reasons) or _NOT_RESERVED
 
 
-_ONLY_ALLOWED = _passes(ALLOWED_FIELDS, "says only what our builder writes")
+_ONLY_ALLOWED = _passes(ALLOWED_FIELDS, "only what our builder writes")
 _AS_IT_CAME = _passes(ALLOWED_FIELDS, "not ours: goes on as its creator wrote it")
 
 
@@ -269,7 +272,7 @@ def allowed_fields(candidate: Candidate, audience: Audience, facts: Facts) -> Re
     return tuple(reasons) or _ONLY_ALLOWED
 
 
-_SCORED = _passes(MINIMUM_SCORE, "no minimum score applies, or it is reached")
+_SCORED = _passes(MINIMUM_SCORE, "reached, or none")
 
 
 def minimum_score(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
@@ -280,14 +283,14 @@ def minimum_score(candidate: Candidate, audience: Audience, facts: Facts) -> Rea
     if floor == 0 or candidate.type != "indicator" or candidate.content.get("revoked") is True:
         return _SCORED
     if candidate.score is None:
-        return (Reason(MINIMUM_SCORE, Verdict.HOLD, f"has no score; {audience.name} takes {floor} and above"),)
+        return (hold(MINIMUM_SCORE, f"has no score; {audience.name} takes {floor} and above", "a score"),)
     if candidate.score < floor:
         text = f"score {candidate.score}; {audience.name} takes {floor} and above"
-        return (Reason(MINIMUM_SCORE, Verdict.HOLD, text),)
+        return (hold(MINIMUM_SCORE, text, "a higher score"),)
     return _SCORED
 
 
-_TYPE_AGREED = _passes(OBJECT_TYPE, "a type that this audience takes")
+_TYPE_AGREED = _passes(OBJECT_TYPE, "a type that it takes")
 
 
 def object_type(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:

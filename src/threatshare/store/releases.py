@@ -8,11 +8,15 @@ SIEM collection.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from threatshare.model import Decision, Micros, Reason, Verdict
 from threatshare.store.connection import Connection
+
+_written = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def save_releases(conn: Connection, collection: int, decided: Iterable[Release])
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (collection, one.object_id, one.version, one.digest, one.verdict)
-            + (json.dumps([(reason.rule, reason.verdict, reason.text) for reason in one.reasons]),)
+            + (_written([(reason.rule, reason.verdict.value, reason.text) for reason in one.reasons]).decode(),)
             + (one.policy, one.at, one.life, one.created)
             for one in decided
         ],
@@ -161,17 +165,26 @@ def verdict_counts(conn: Connection) -> dict[str, dict[str, int]]:
     return counts
 
 
-def refused_or_held(conn: Connection, limit: int) -> list[tuple[str, Release]]:
-    """Gives decisions that let nothing out, newest first, with the collection's alias."""
+def refused(conn: Connection, limit: int) -> list[tuple[str, Release]]:
+    """Gives refusals, newest first, with the collection's alias."""
     return [
         (row[0], _release(row[1:]))
         for row in conn.execute(
             f"SELECT alias, {_COLUMNS} FROM release"
-            " JOIN collection ON collection.number = release.collection WHERE verdict <> ?"
+            " JOIN collection ON collection.number = release.collection WHERE verdict = ?"
             " ORDER BY at DESC LIMIT ?",
-            (Verdict.RELEASE, limit),
+            (Verdict.REFUSE, limit),
         )
     ]
+
+
+def on_hold(conn: Connection) -> Iterator[tuple[int, str, Release]]:
+    """Yields what the gate holds: the collection's number and alias, and the decision."""
+    for row in conn.execute(
+        f"SELECT collection.number, alias, {_COLUMNS} FROM release"
+        " JOIN collection ON collection.number = release.collection WHERE verdict = 'hold' ORDER BY at DESC"
+    ):
+        yield row[0], row[1], _release(row[2:])
 
 
 def decision_of(release: Release) -> Decision:

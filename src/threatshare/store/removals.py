@@ -6,11 +6,11 @@ store's secret nobody can search for values that hash to it.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from threatshare.model import Micros, Removal
+from threatshare.policy.privacy import hashed
 from threatshare.store.connection import Connection
 from threatshare.store.settings import make_secret, read_secret
 
@@ -27,17 +27,12 @@ class Removed:
     part: str
     place: str
     digest: str
-    """Hexadecimal digits, as ``hashed`` gives them."""
+    """Hexadecimal digits, as ``policy.privacy.hashed`` gives them."""
 
 
 def privacy_key(conn: Connection) -> bytes:
     """Gives the secret for hashing private values, made where there is none; inside the caller's transaction."""
     return read_secret(conn, PRIVACY_KEY) or make_secret(conn, PRIVACY_KEY)
-
-
-def hashed(key: bytes, value: str) -> str:
-    """Hashes a private value: the first 16 hexadecimal digits of its HMAC-SHA256 under the node's secret."""
-    return hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:16]
 
 
 def note_removals(conn: Connection, removals: Iterable[tuple[str, Removal]], now: Micros) -> None:

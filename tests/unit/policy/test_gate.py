@@ -26,7 +26,7 @@ from gate_builders import (
 from threatshare.config import OwnAssets
 from threatshare.model import CollectionKind, Kind, Observable, Tlp, Verdict
 from threatshare.policy.agreements import Inbound, LegalBasis, Outbound
-from threatshare.policy.gate import RULES, Audience, decide
+from threatshare.policy.gate import RULES, Audience, Candidate, decide
 from threatshare.stix.objects import revoked
 from threatshare.stix.observables import canonical, recognise
 from threatshare.stix.tlp import TLP1_ID, TLP2_ID, marking_definition
@@ -52,12 +52,14 @@ def test_release_shows_that_every_rule_has_spoken() -> None:
         "onward",
         "own-assets-not-declared",
         "own-asset",
+        "never-share",
         "reserved",
         "allowed-fields",
+        "privacy",
         "minimum-score",
         "object-type",
     ]
-    assert len(RULES) == 12
+    assert len(RULES) == 14
 
 
 @pytest.mark.parametrize("audience", [INTERNAL, SIEM])
@@ -151,20 +153,25 @@ def test_own_asset() -> None:
     [
         ("http://evil.ru/?to=jane@our-company.de", REFUSE),
         ("http://evil.ru/?to=jane%40mail.our-company.de&x=1", REFUSE),
+        ("http://evil.ru/?to=jane@any.name.of.our-company.de", REFUSE),
         ("http://evil.ru/r?u=http%253A%252F%252Fx%252F%253Fm%253Djane%252540our-company.de", REFUSE),
+        ("http://evil.ru/?q=amFuZUBvdXItY29tcGFueS5kZQ", REFUSE),
+        ("http://evil.ru/x/6a616e65406f75722d636f6d70616e792e6465", REFUSE),
         ("http://evil.ru/scan?ip=45.10.2.3", REFUSE),
+        ("http://evil.ru/scan?ip=2a0a:1::77", REFUSE),
+        ("http://evil.ru/scan?ip=NDUuMTAuMi4z", REFUSE),
         ("http://evil.ru/our-company.de/login", HOLD),
         ("http://our-company.de.evil.ru/login", None),
         ("http://evil.ru/not-our-company.de/", None),
         ("http://evil.ru/our-company.debt", None),
-        ("jane=our-company.de@evil.ru", HOLD),
+        ("jane=our-company.de@evil.ru", REFUSE),
         ("our-company.de@evil.ru", HOLD),
     ],
 )
 def test_own_names_inside_others_values(text: str, verdict: Verdict | None) -> None:
-    """A mail address or address of ours inside a value refuses it; our domain there makes a person decide."""
+    """A mail address or address of ours inside a value refuses it, encoded or not; our domain makes a person decide."""
     value = recognise(text)
-    against = rules_against(ask(our_indicator(value), [value]), partner())
+    against = [one for one in rules_against(ask(our_indicator(value), [value]), partner()) if one[0] == "own-asset"]
     assert against == ([] if verdict is None else [("own-asset", verdict)])
 
 
@@ -375,3 +382,50 @@ def test_the_day_decides() -> None:
     assert rules_against(ask(our_indicator()), partner(one)) == []
     tomorrow = replace(facts(), today=date(2026, 6, 16))
     assert rules_against(ask(our_indicator()), partner(one), tomorrow) == [("agreement-in-force", REFUSE)]
+
+
+def held(score: int = 10) -> tuple[Candidate, Audience]:
+    """An indicator that a minimum score holds."""
+    audience = partner(agreement(outbound=Outbound("amber", min_score=50)))
+    return ask(our_indicator(), score=score), audience
+
+
+def test_a_person_releases_what_is_held() -> None:
+    """A hold whose rule a person has released becomes a release that names the person; its words stay."""
+    candidate, audience = held()
+    before = decide(candidate, audience, facts())
+    released = replace(candidate, approved={"minimum-score": "A. Person on 2026-06-15: known to be bad"})
+    after = decide(released, audience, facts())
+    assert (before.verdict, after.verdict) == (HOLD, Verdict.RELEASE)
+    (why,) = [one.text for one in after.reasons if one.rule == "minimum-score"]
+    (was,) = [one.text for one in before.reasons if one.rule == "minimum-score"]
+    assert why == f"{was}; released by A. Person on 2026-06-15: known to be bad"
+
+
+def test_a_release_is_for_one_rule() -> None:
+    """A person's release of one rule moves no other rule's hold."""
+    candidate, audience = held()
+    released = replace(candidate, approved={"own-asset": "A. Person on 2026-06-15: looked at it"})
+    assert decide(released, audience, facts()).verdict is HOLD
+
+
+@pytest.mark.parametrize("rule", ["own-asset", "reserved", "marking-ceiling", "privacy-card", "allowed-fields"])
+def test_no_person_overrules_a_refusal(rule: str) -> None:
+    """What a rule refuses stays here, whoever has released that rule."""
+    value = recognise("http://evil.ru/?n=4111-1111-1111-1111&to=jane@our-company.de")
+    content = our_indicator(value, tlp=Tlp.RED) | {"x_note": "more"}
+    approved = {rule: "A. Person on 2026-06-15: I want it"}
+    before = decide(ask(content, [value]), partner(), facts())
+    assert decide(ask(content, [value], approved=approved), partner(), facts()) == before
+
+
+def test_every_hold_says_what_releases_it() -> None:
+    """The text of a hold names what would let the object go."""
+    compound = canonical(Kind.PATTERN, "[ipv4-addr:value = '45.1.2.3' AND url:value = 'http://evil.ru/']")
+    mail = recognise("http://evil.ru/our-company.de/?to=jane@elsewhere.net&phone=+12025550123&user=jdoe")
+    audience = partner(agreement(outbound=Outbound("amber", min_score=50)))
+    for value in (compound, mail):
+        decision = decide(ask(our_indicator(value), [value], score=10), audience, facts())
+        holds = [one for one in decision.reasons if one.verdict is HOLD]
+        assert len(holds) > 1
+        assert all("; held: " in one.text and one.rule in one.text for one in holds)

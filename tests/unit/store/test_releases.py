@@ -36,7 +36,8 @@ def test_decisions_come_back_as_they_were(store: Store) -> None:
     found = releases.releases_of(store.conn, one.number, ["indicator--a", "indicator--b", "indicator--c"])
     assert found == {"indicator--a": RELEASED, "indicator--b": replace(RELEASED, object_id="indicator--b", life=2)}
     assert releases.decisions_on(store.conn, "indicator--a") == [("one", RELEASED), ("two", held)]
-    assert releases.refused_or_held(store.conn, 9) == [("two", held)]
+    assert list(releases.on_hold(store.conn)) == [(other.number, "two", held)]
+    assert releases.refused(store.conn, 9) == []
     assert releases.verdict_counts(store.conn) == {"one": {"release": 2}, "two": {"hold": 1}}
     assert releases.decision_of(held).verdict is Verdict.HOLD
 
