@@ -7,17 +7,18 @@ indicator is a claim of the source ``own``, merged and scored like everybody els
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from threatshare.findings.assertions import Assertion, Own, assert_indicator, assert_sighting, worthless
-from threatshare.model import Finding, Micros, Observable, Reject, Role, Seen, Tlp, micros
+from threatshare.model import MOST_COUNTED, Finding, Micros, Observable, Reject, Role, Seen, Tlp, micros
 from threatshare.stix.claims import NewClaim, claim_of
 from threatshare.stix.objects import indicator_id, sighting_id
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object, reread
 from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.store.connection import Connection
+from threatshare.store.decisions import decided_roles, decisions
 from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
 from threatshare.store.lookups import claims_about, current_bodies, known
@@ -28,6 +29,7 @@ from threatshare.store.removals import note_removals
 from threatshare.store.runs import note_rejects
 from threatshare.store.sources import OWN, Source
 from threatshare.triage.decay import lifetime
+from threatshare.triage.neighbourhood import network_of
 
 CHUNK = 5_000
 """Findings that are stored together."""
@@ -74,8 +76,7 @@ def ingest(
     there was nothing to take, so that after a kill nothing is lost and, within one chunk, nothing comes twice.
     """
     report = IngestReport()
-    source = store.source(OWN, "own", "A", own.tlp)
-    results = iter(results)
+    source, results = own_source(store, own), iter(results)
     chunk = list(islice(results, CHUNK))
     while chunk or position is not None:
         following = list(islice(results, CHUNK))
@@ -84,21 +85,13 @@ def ingest(
         rejects = [one for one in chunk if isinstance(one, Reject)]
         seen = _observe(findings, at)
         with store.writing() as conn:
-            taken = record(conn, store.key_of, list(seen.values()))
-            report.refused |= dict.fromkeys(taken, _KEY_TAKEN)
-            seen = {which: one for which, one in seen.items() if one.observable not in taken}
+            take(store, own, source, _as_decided(store, seen), report, at)
             note_rejects(conn, OWN, rejects, at)
-            made = _indicators(store, own, source, seen, report, at)
-            report.count(made)
-            made += _sightings(store, own, source, seen, at)
-            _keep(store, source, made, at)
             note_removals(conn, [(one.place, cut) for one in findings for cut in one.removals], at)
             if position is not None and not following:
                 position(conn)
         report.findings += len(findings)
         report.rejected += len(rejects)
-        report.sightings |= {one.observable for one in seen.values() if one.role is Role.KNOWN_INDICATOR}
-        report.held |= {one.observable for one in seen.values() if one.role is Role.UNKNOWN}
         progress(report)
         chunk = following
         if not chunk:
@@ -106,7 +99,47 @@ def ingest(
     return report
 
 
-def _observe(findings: Sequence[Finding], now: Micros) -> dict[tuple[Observable, Role, str], Seen]:
+def own_source(store: Store, own: Own) -> Source:
+    """Gives the source of our own indicators."""
+    return store.source(OWN, "own", "A", own.tlp)
+
+
+def take(store: Store, own: Own, source: Source, seen: Sequence[Seen], report: IngestReport, at: Micros) -> None:
+    """Adds to what was seen, and makes what follows from it; inside the caller's transaction.
+
+    ``source`` is ``own_source``, registered before.
+    """
+    taken = record(store.conn, store.key_of, seen)
+    report.refused |= dict.fromkeys(taken, _KEY_TAKEN)
+    seen = [one for one in seen if one.observable not in taken]
+    made = _indicators(store, own, source, seen, report, at)
+    report.count(made)
+    made += _sightings(store, own, source, seen, at)
+    _keep(store, source, made, at)
+    report.sightings |= {one.observable for one in seen if one.role is Role.KNOWN_INDICATOR}
+    report.held |= {one.observable for one in seen if one.role is Role.UNKNOWN}
+
+
+def _as_decided(store: Store, seen: Sequence[Seen]) -> list[Seen]:
+    """Gives values of unknown role the roles that people decided for them, or for all that is like them."""
+    unknown = [one for one in seen if one.role is Role.UNKNOWN]
+    if not unknown:
+        return list(seen)
+    roles = decided_roles(store.conn, store.key_of, unknown)
+    standing = decisions(store.conn, _MOST_STANDING, standing_only=True)
+    decided: dict[tuple[Observable, Role, str], Seen] = {}
+    for one in seen:
+        role = roles.get((one.observable, one.sensor))
+        if one.role is Role.UNKNOWN and role is None and standing:
+            network = network_of(one.observable)
+            role = next((rule.role for rule in standing if rule.scope.covers(one, network)), None)
+        new = replace(one, role=role, why=_DECIDED) if one.role is Role.UNKNOWN and role is not None else one
+        which = (new.observable, new.role, new.sensor)
+        decided[which] = decided[which].joined(new) if which in decided else new
+    return list(decided.values())
+
+
+def _observe(findings: Sequence[Finding], now: Micros) -> list[Seen]:
     """Folds findings into one record an observable, role and sensor; a sensor's clock cannot run ahead of ours."""
     seen: dict[tuple[Observable, Role, str], Seen] = {}
     for finding in findings:
@@ -122,15 +155,18 @@ def _observe(findings: Sequence[Finding], now: Micros) -> dict[tuple[Observable,
                 one.why,
                 first,
                 last,
-                finding.count,
+                min(finding.count, MOST_COUNTED),
                 finding.confidence,
                 finding.techniques,
                 finding.tlp,
             )
             seen[which] = seen[which].joined(new) if which in seen else new
-    return seen
+    return list(seen.values())
 
 
+_DECIDED = "a person decided so; see `threatshare review decisions`"
+_MOST_STANDING = 1_000
+"""Standing decisions that are asked, the latest first."""
 _KEY_TAKEN = "its key in this store is taken by another value"
 _IGNORED = frozenset({Role.VICTIM_ASSET, Role.SENSOR, Role.THIRD_PARTY, Role.REFERENCE})
 """Roles that are counted by no one and kept nowhere: what is ours or harmless stays in the sensor's own log."""
@@ -140,13 +176,13 @@ def _indicators(
     store: Store,
     own: Own,
     source: Source,
-    seen: dict[tuple[Observable, Role, str], Seen],
+    seen: Sequence[Seen],
     report: IngestReport,
     now: Micros,
 ) -> list[Assertion]:
     """Builds the indicators of all values that now stand in an indicator's role."""
     allowed: dict[str, Observable] = {}
-    for observable in sorted({one.observable for one in seen.values() if one.role.is_indicator}):
+    for observable in sorted({one.observable for one in seen if one.role.is_indicator}):
         reason = worthless(own, observable)
         if reason:
             report.refused[observable] = reason
@@ -166,11 +202,9 @@ def _current(store: Store, source: Source, ids: Iterable[str]) -> dict[str, byte
     return {keys[key]: body for key, body in current_bodies(store.conn, keys).items()}
 
 
-def _sightings(
-    store: Store, own: Own, source: Source, seen: dict[tuple[Observable, Role, str], Seen], now: Micros
-) -> list[Assertion]:
+def _sightings(store: Store, own: Own, source: Source, seen: Sequence[Seen], now: Micros) -> list[Assertion]:
     """Builds a sighting of every indicator that we hold for a value which a sensor's list had named."""
-    listed = {one.observable for one in seen.values() if one.role is Role.KNOWN_INDICATOR}
+    listed = {one.observable for one in seen if one.role is Role.KNOWN_INDICATOR}
     numbers = [one.number for one in known(store.conn, store.key_of, listed).values()]
     held = [one for claims in claims_about(store.conn, numbers).values() for one in claims]
     theirs = {one.object: one for one in held if one.claim.source != OWN and not one.claim.revoked}

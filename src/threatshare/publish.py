@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from threatshare.model import CollectionKind, Decision, Kind, Micros, Verdict
+from threatshare.model import CollectionKind, Decision, Kind, Micros, Reason, Verdict, moment
 from threatshare.policy.gate import Audience, Cleared, candidate_of, clear
 from threatshare.share.outlets import Dispatch, Outlet, PublishReport
 from threatshare.stix import objects
 from threatshare.stix.patterns import read_pattern
 from threatshare.store.connection import Connection
+from threatshare.store.decisions import Action, ByWhom, decided_releases
 from threatshare.store.embedded import Store, without_collector
 from threatshare.store.lookups import (
     bring_forward,
@@ -46,6 +47,8 @@ from threatshare.triage.score import assess, rows_of
 
 BATCH = 1_000
 """Objects that are decided and committed together."""
+REVIEW = "review"
+"""Rule id of what a person kept in."""
 
 
 def publish(store: Store, outlets: Sequence[Outlet], dry_run: bool = False) -> PublishReport:
@@ -107,6 +110,7 @@ def _decide_own(store: Store, conn: Connection, outlet: Outlet, bodies: Sequence
     read = {str(one["id"]): one for one in map(msgspec.json.decode, bodies)}
     before = releases_of(conn, outlet.collection.number, [*read, outlet.facts.our_identity])
     dispatch = Dispatch(conn, outlet, before)
+    said = decided_releases(conn, outlet.collection.number, list(read))
     values = {key: read_pattern(one["pattern"]) for key, one in read.items() if "pattern" in one}
     scores = known(conn, store.key_of, {one for found in values.values() for one in found})
     for object_id, content in read.items():
@@ -116,12 +120,23 @@ def _decide_own(store: Store, conn: Connection, outlet: Outlet, bodies: Sequence
         observables = values.get(object_id, ())
         score = min((scores[one].score for one in observables if one in scores), default=None)
         about = _about(store, content, outlet.audience)
-        candidate = candidate_of(body, observables, about=about, score=score)
-        decided = clear(candidate, body, outlet.audience, outlet.facts)
+        approved, rejected = _by_people(said.get(object_id, {}))
+        candidate = candidate_of(body, observables, about=about, score=score, approved=approved)
+        decided = rejected or clear(candidate, body, outlet.audience, outlet.facts)
         dispatch.decide(object_id, decided, life, sha256(body).digest(), report)
     if dispatch.cleared and outlet.facts.our_identity not in before:
         _introduce_us(dispatch)
     dispatch.commit(report)
+
+
+def _by_people(said: Mapping[str, tuple[Action, ByWhom]]) -> tuple[dict[str, str], Decision | None]:
+    """Gives the rules whose hold a person has lifted, with who, when and why; and the refusal, where one refused."""
+    words = {rule: f"{by.person} on {moment(by.at):%Y-%m-%d}: {by.reason}" for rule, (_, by) in said.items()}
+    rejected = next((rule for rule, (action, _) in said.items() if action is Action.REJECT), None)
+    if rejected is not None:
+        reason = Reason(REVIEW, Verdict.REFUSE, f"held by {rejected}, and rejected by {words[rejected]}")
+        return {}, Decision(Verdict.REFUSE, (reason,))
+    return words, None
 
 
 def _about(store: Store, content: Mapping[str, Any], audience: Audience) -> str | None:

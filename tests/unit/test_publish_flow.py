@@ -48,7 +48,7 @@ from threatshare.stix.timestamps import read_timestamp
 from threatshare.store.connection import Connection
 from threatshare.store.embedded import Store
 from threatshare.store.entries import delete_entries
-from threatshare.store.releases import decisions_on, refused_or_held
+from threatshare.store.releases import decisions_on, refused
 
 AGREED = make_agreement()
 
@@ -136,7 +136,7 @@ def test_without_an_agreement_nothing_leaves(store: Store, partner: Collection, 
     report = let_out(store, make_outlet(partner, agreement))
     assert (report.released, report.refused) == ({"to-north": 0}, 2)
     assert served(store, partner) == []
-    assert len(report.decisions) == len(refused_or_held(store.conn, 9)) == 2
+    assert len(report.decisions) == len(refused(store.conn, 9)) == 2
     for _, release in decisions_on(store.conn, indicator_id(US, BAD)):
         assert any(one.verdict is Verdict.REFUSE for one in release.reasons)
         assert not release.served

@@ -32,7 +32,7 @@ from builders import (
     with_facts,
 )
 from threatshare.config import OwnAssets
-from threatshare.model import Collection, CollectionKind, Kind, Micros, Observable
+from threatshare.model import Collection, CollectionKind, Kind, Micros, Observable, Role
 from threatshare.publish import BATCH, rescore_due
 from threatshare.stix.objects import siem_indicator_id
 from threatshare.stix.patterns import pattern_of
@@ -203,7 +203,7 @@ def test_every_kind_is_served(store: Store, siem: Collection, partner: Collectio
         Observable(Kind.MAC, "02:11:22:33:44:55"),
         *(Observable(kind, "ab" * size) for kind, size in ((Kind.MD5, 16), (Kind.SHA1, 20), (Kind.SHA512, 64))),
     ]
-    find(store, *values)
+    find(store, *values, role=Role.PHISH_SENDER)
     report = let_out(store, make_outlet(siem), make_outlet(partner, AGREED))
     assert (report.released, report.refused) == ({"siem": len(values), "to-north": len(values)}, 0)
 

@@ -29,7 +29,7 @@ class Verb(NamedTuple):
 VERBS: Mapping[str, Verb] = {
     "init": Verb("node", "Make a working node: configuration, identity, store, first account."),
     "ingest": Verb("ingest", "Take findings in: files, directories, - for stdin."),
-    "review": Verb("publish", "Show what is held or refused, and why."),
+    "review": Verb("review", "Show what is held, and decide about it."),
     "publish": Verb("publish", "Release to collections what the gate lets out."),
     "pull": Verb("pull", "Bring feeds in."),
     "lookup": Verb("lookup", "Known? Score, who says so, and why."),

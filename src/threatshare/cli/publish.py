@@ -1,4 +1,4 @@
-"""``threatshare publish``, ``review`` and ``why``: what leaves, what does not, and why."""
+"""``threatshare publish`` and ``why``: what leaves, what does not, and why."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from threatshare.cli.output import defanged, emit, safe, say, when
+from threatshare.cli.output import emit, safe, say, when
 from threatshare.errors import BadValue, UsageError
 from threatshare.model import Decision, Reason, Verdict
 from threatshare.node import Node, opened
@@ -18,8 +18,7 @@ from threatshare.stix.observables import recognise
 from threatshare.stix.received import read_object
 from threatshare.store.keys import object_key
 from threatshare.store.objects import current
-from threatshare.store.observations import held
-from threatshare.store.releases import decisions_on, refused_or_held
+from threatshare.store.releases import decisions_on
 from threatshare.store.sources import OWN, sources
 
 
@@ -59,7 +58,7 @@ def _show(report: PublishReport, dry_run: bool) -> None:
         click.echo(f"{alias}: {object_id}: {decision.verdict}")
         _show_reasons(_against(decision.reasons))
     if len(report.decisions) > 20:
-        say(f"... and {len(report.decisions) - 20} more; see `threatshare review`")
+        say(f"... and {len(report.decisions) - 20} more; see `threatshare review --refused`")
 
 
 def _against(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
@@ -79,40 +78,6 @@ def _told(alias: str, object_id: str, decision: Decision) -> dict[str, object]:
         "verdict": decision.verdict,
         "reasons": [{"rule": one.rule, "verdict": one.verdict, "text": one.text} for one in decision.reasons],
     }
-
-
-@click.command()
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Rows of each kind.")
-@click.option("--json", "as_json", is_flag=True)
-@click.pass_obj
-def review(directory: Path, limit: int, as_json: bool) -> None:
-    """Show values held for their unknown role, and objects that the gate holds or refuses."""
-    with opened(directory) as node:
-        waiting = held(node.store.conn, limit)
-        kept = refused_or_held(node.store.conn, limit)
-    for one in waiting:
-        if as_json:
-            emit(
-                {
-                    "held": "role",
-                    "type": one.observable.kind.stix_type,
-                    "value": one.observable.value,
-                    "sensor": one.sensor,
-                    "count": one.count,
-                    "why": one.why,
-                }
-            )
-        else:
-            click.echo(f"role unknown  {one.observable.kind}  {defanged(one.observable.value)}  {one.count} times")
-            click.echo(f"    {safe(one.sensor)}, last {when(one.last_seen)}: {safe(one.why)}")
-    for alias, release in kept:
-        if as_json:
-            emit({"held": "gate"} | _told(alias, release.object_id, Decision(release.verdict, release.reasons)))
-        else:
-            click.echo(f"{release.verdict}  {alias}  {release.object_id}")
-            _show_reasons(_against(release.reasons))
-    if not waiting and not kept:
-        say("nothing is held")
 
 
 @click.command()

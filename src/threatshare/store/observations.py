@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from threatshare.model import Observable, Role, Seen, Tlp
 from threatshare.store.connection import Connection
@@ -44,15 +44,18 @@ def seen_of(conn: Connection, key_of: KeyOf, observables: Iterable[Observable]) 
     return found
 
 
-def held(conn: Connection, limit: int) -> list[Seen]:
-    """Gives what waits for a person since its role is unknown, most seen first."""
-    return [
-        _row(row)
-        for row in conn.execute(
-            f"SELECT {_COLUMNS} FROM observation WHERE role = ? ORDER BY count DESC, value LIMIT ?",
-            (Role.UNKNOWN, limit),
-        )
-    ]
+def held(conn: Connection) -> Iterator[Seen]:
+    """Yields what waits for a person since its role is unknown, what was seen most often first."""
+    for row in conn.execute(f"SELECT {_COLUMNS} FROM observation WHERE role = 'unknown' ORDER BY count DESC, value"):
+        yield _row(row)
+
+
+def forget_held(conn: Connection, key_of: KeyOf, seen: Iterable[Seen]) -> None:
+    """Takes values off what waits for a person, since one has decided; inside the caller's transaction."""
+    conn.executemany(
+        "DELETE FROM observation WHERE observable = ? AND role = 'unknown' AND sensor = ?",
+        [(observable_key(key_of, one.observable), one.sensor) for one in seen],
+    )
 
 
 _COLUMNS = "kind, value, role, sensor, why, first_seen, last_seen, count, confidence, techniques, tlp"

@@ -120,7 +120,8 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         CREATE TABLE account (
             name TEXT PRIMARY KEY,
             created INTEGER NOT NULL,
-            revoked INTEGER
+            revoked INTEGER,
+            findings INTEGER NOT NULL DEFAULT 0
         );
         CREATE TABLE account_key (
             prefix TEXT PRIMARY KEY,
@@ -170,6 +171,32 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             tlp INTEGER,
             PRIMARY KEY (observable, role, sensor)
         );
+        CREATE INDEX observation_unknown ON observation (observable) WHERE role = 'unknown';
+        CREATE TABLE decision (
+            number INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            person TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            action TEXT NOT NULL,
+            role TEXT,
+            scope TEXT NOT NULL,
+            standing INTEGER NOT NULL,
+            covered INTEGER NOT NULL
+        );
+        CREATE INDEX decision_standing ON decision (number) WHERE standing;
+        CREATE TABLE decided_role (
+            observable INTEGER NOT NULL,
+            sensor TEXT NOT NULL,
+            decision INTEGER NOT NULL,
+            PRIMARY KEY (observable, sensor)
+        ) WITHOUT ROWID;
+        CREATE TABLE decided_release (
+            collection INTEGER NOT NULL,
+            object_id TEXT NOT NULL,
+            rule TEXT NOT NULL,
+            decision INTEGER NOT NULL,
+            PRIMARY KEY (collection, object_id, rule)
+        ) WITHOUT ROWID;
         CREATE TABLE removal (
             number INTEGER PRIMARY KEY,
             at INTEGER NOT NULL,
@@ -196,6 +223,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             created INTEGER NOT NULL,
             PRIMARY KEY (collection, object_id)
         ) WITHOUT ROWID;
+        CREATE INDEX release_held ON release (collection) WHERE verdict = 'hold';
         CREATE TABLE publish_position (
             collection INTEGER PRIMARY KEY,
             seq INTEGER NOT NULL,
@@ -224,6 +252,20 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             reason TEXT NOT NULL,
             text TEXT NOT NULL
         );
+        CREATE TABLE followed (
+            path BLOB NOT NULL,
+            item TEXT NOT NULL,
+            state TEXT NOT NULL,
+            PRIMARY KEY (path, item)
+        ) WITHOUT ROWID;
+        CREATE TABLE posted (
+            account TEXT NOT NULL,
+            digest BLOB NOT NULL,
+            at INTEGER NOT NULL,
+            answer BLOB NOT NULL,
+            PRIMARY KEY (account, digest)
+        ) WITHOUT ROWID;
+        CREATE INDEX posted_at ON posted (at);
         """,
     ),
 )

@@ -12,7 +12,7 @@ import pytest
 from builders import BAD, DAY, NOW, domain, dump, ip, make_store
 from threatshare.model import Observable, Role, Seen
 from threatshare.store.embedded import Store
-from threatshare.store.observations import held, record, seen_of
+from threatshare.store.observations import forget_held, held, record, seen_of
 
 
 @pytest.fixture
@@ -81,11 +81,14 @@ def test_roles_and_sensors_are_apart(store: Store) -> None:
 
 
 def test_what_waits_for_a_person(store: Store) -> None:
-    """Only values of an unknown role wait, those seen most often first, as many as are asked for."""
+    """Only values of an unknown role wait, those seen most often first; what was decided waits no more."""
     values = [domain(f"{name}.badhost.biz") for name in "abcd"]
     note(store, *(a_sight(one, Role.UNKNOWN, count=n % 3) for n, one in enumerate(values)), a_sight())
-    assert [one.observable for one in held(store.conn, 3)] == [values[2], values[1], values[0]]
-    assert len(held(store.conn, 99)) == 4
+    assert [one.observable for one in held(store.conn)] == [values[2], values[1], values[0], values[3]]
+    with store.writing() as conn:
+        forget_held(conn, store.key_of, [a_sight(values[2], Role.UNKNOWN), a_sight()])
+    assert [one.observable for one in held(store.conn)] == [values[1], values[0], values[3]]
+    assert seen_of(store.conn, store.key_of, [BAD])
 
 
 def test_nothing_at_all(store: Store) -> None:

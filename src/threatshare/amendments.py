@@ -1,0 +1,49 @@
+"""Adds entries to a list in a TOML file that people keep: comments and order stay, and who and why stand beside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from threatshare.errors import ConfigurationError
+
+
+def add_to_list(file: Path, key: str, entries: Sequence[str], note: str) -> list[str]:
+    """Adds what is not there yet to the array ``key``, each entry on a line of its own with ``note`` as its comment.
+
+    Makes the file where it is missing; gives what was added. The file is replaced in one step, so whoever reads it
+    meanwhile sees it before or after. Raises ConfigurationError where it is no TOML or ``key`` is no list.
+    """
+    import tomlkit
+    from tomlkit.exceptions import ParseError
+    from tomlkit.items import Array
+
+    try:
+        document = tomlkit.parse(file.read_text(encoding="utf-8") if file.exists() else "")
+    except ParseError as problem:
+        raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
+    listed = document.setdefault(key, tomlkit.array())
+    if not isinstance(listed, Array):
+        raise ConfigurationError(f"{file}: {key} is no list, so nothing can be added to it")
+    held = {str(one) for one in listed}
+    added = [one for one in dict.fromkeys(entries) if one not in held]
+    if added:
+        for one in added:
+            listed.add_line(one, comment=" ".join(note.split()))
+        _replace(file, tomlkit.dumps(document))
+    return added
+
+
+def _replace(file: Path, text: str) -> None:
+    fresh = file.with_name(f".{file.name}.new")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        if file.exists():
+            shutil.copymode(file, fresh)
+        os.replace(fresh, file)  # noqa: PTH105  the word for it
+    except OSError as problem:
+        raise ConfigurationError(f"{file} cannot be written: {problem.strerror}") from problem
+    finally:
+        fresh.unlink(missing_ok=True)

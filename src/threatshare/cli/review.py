@@ -1,0 +1,372 @@
+"""``threatshare review``: what is held, in groups, and the decisions that people take about it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from threatshare.cli.output import defanged, emit, safe, say, when
+from threatshare.errors import UsageError
+from threatshare.model import Role, Seen
+from threatshare.node import Node, opened
+from threatshare.review import (
+    GROUPINGS,
+    Chosen,
+    GateGroup,
+    Group,
+    choose,
+    decide_releases,
+    decide_roles,
+    gate_groups,
+    groups,
+    keep_as_own,
+    keep_unshared,
+    select,
+)
+from threatshare.store.decisions import Action, ByWhom, Scope, decisions
+from threatshare.store.releases import refused
+
+_ROLES = [role.value for role in Role if role is not Role.UNKNOWN]
+BY = ("sensor", "why")
+_SHOWN = 50
+"""Rows of each sort on a terminal, unless --limit says otherwise; scripts get all."""
+
+
+def _scoped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say which held values are meant."""
+    for option in (
+        click.option("--kind", help="Only values of this kind, e.g. ipv4-addr or file:SHA-256."),
+        click.option("--network", help="Only this network or registrable domain, as `--by network` shows it."),
+        click.option("--sensor", help="Only what this sensor reported, e.g. suricata-eve."),
+    ):
+        command = option(command)
+    return command
+
+
+def _signed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that every decision needs."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True),
+        click.option("--by", "person", help="Who decides; or THREATSHARE_PERSON; else the system's user."),
+        click.option("--reason", required=True, help="Why; kept with the decision."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--by", multiple=True, type=click.Choice(GROUPINGS), help="What to group by, several times.  [default: sensor, why]"
+)
+@_scoped
+@click.option("--values", is_flag=True, help="List every held value instead of groups.")
+@click.option("--refused", "show_refused", is_flag=True, help="List what the gate refuses, too: nobody can approve it.")
+@click.option("--limit", type=click.IntRange(1), help="Rows of each sort.  [default: 50, with --json all]")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def review(
+    ctx: click.Context,
+    by: tuple[str, ...],
+    sensor: str | None,
+    network: str | None,
+    kind: str | None,
+    values: bool,
+    show_refused: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Show what is held: values of unknown role, and objects that the gate holds.
+
+    They are listed in groups. A decision names groups by their ids, or values, or objects. On a terminal, `review walk`
+    goes through the groups key by key.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    scope = Scope(sensor, network, kind)
+    most = limit or (sys.maxsize if as_json else _SHOWN)
+    with opened(ctx.obj) as node:
+        found = groups(node.store.conn, by or BY, scope)
+        listed = select(node.store.conn, scope)[:most] if values else []
+        gated = gate_groups(node.store.conn)
+        kept_back = refused(node.store.conn, most) if show_refused else []
+    for seen in listed:
+        _show_value(seen, as_json)
+    for group in [] if values else found[:most]:
+        show_group(group, as_json)
+    for gate in gated[:most]:
+        show_gate(gate, as_json)
+    for alias, release in kept_back:
+        told = [f"{one.rule}: {one.text}" for one in release.reasons if one.verdict != "release"]
+        if as_json:
+            emit({"refused": alias, "object": release.object_id, "reasons": told})
+        else:
+            click.echo(f"refused   {alias}  {release.object_id}\n    {safe('; '.join(told))}")
+    _sum_up(len(found), len(gated), most)
+
+
+def _sum_up(found: int, gated: int, limit: int) -> None:
+    if not found and not gated:
+        say("nothing is held")
+    elif max(found, gated) > limit:
+        say(f"{found} groups of values and {gated} of objects are held; shown are {limit} of each (--limit)")
+
+
+def _show_value(seen: Seen, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {"held": "role", "type": seen.observable.kind.stix_type, "value": seen.observable.value}
+            | {"sensor": seen.sensor, "count": seen.count, "last": when(seen.last_seen), "why": seen.why}
+        )
+    else:
+        click.echo(f"{seen.observable.kind}  {defanged(seen.observable.value)}  {seen.count} times, {seen.sensor}")
+        click.echo(f"    last {when(seen.last_seen)}: {safe(seen.why)}")
+
+
+def show_group(group: Group, as_json: bool) -> None:
+    """Shows held values that one decision can answer."""
+    if as_json:
+        emit(_told(group))
+        return
+    scope = group.scope
+    heads = [one for one in (scope.sensor, scope.kind, scope.network) if one]
+    click.echo(
+        f"{click.style(group.id, bold=True)}  {safe('  '.join(heads)) or 'all'}  "
+        f"{group.values} values, {group.events} events, last {when(group.last)}"
+    )
+    if scope.why:
+        click.echo(f"    {safe(scope.why)}")
+    examples = ", ".join(defanged(one.observable.value) for one in group.examples[:3])
+    click.echo(click.style(f"    e.g. {examples}", dim=True))
+
+
+def _told(group: Group) -> dict[str, object]:
+    scope = group.scope
+    return {
+        "held": "role",
+        "group": group.id,
+        "sensor": scope.sensor,
+        "kind": scope.kind,
+        "network": scope.network,
+        "why": scope.why,
+        "values": group.values,
+        "events": group.events,
+        "first": when(group.first),
+        "last": when(group.last),
+        "examples": [one.observable.value for one in group.examples],
+    }
+
+
+def show_gate(group: GateGroup, as_json: bool) -> None:
+    """Shows objects that the gate holds for the same reasons."""
+    reasons = [f"{one.rule}: {one.text}" for one in group.reasons]
+    if as_json:
+        emit(
+            {"held": "gate", "group": group.id, "collection": group.alias, "rules": group.rules}
+            | {"objects": sorted(group.objects), "reasons": reasons}
+        )
+        return
+    click.echo(f"{click.style(group.id, bold=True)}  {group.alias}  {len(group.objects)} objects")
+    for text in reasons:
+        click.echo(f"    {safe(text)}")
+    click.echo(click.style(f"    e.g. {', '.join(sorted(group.objects)[:2])}", dim=True))
+
+
+# --- decisions ----------------------------------------------------------------------------------------------------
+
+
+@review.command()
+@click.argument("what", nargs=-1)
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="The part that the values play.")
+@_scoped
+@click.option("--standing", is_flag=True, help="It holds for what comes later too.")
+@_signed
+@click.pass_obj
+def assign(
+    directory: Path,
+    what: tuple[str, ...],
+    role: str,
+    sensor: str | None,
+    network: str | None,
+    kind: str | None,
+    standing: bool,
+    reason: str,
+    person: str | None,
+    as_json: bool,
+) -> None:
+    """Give held values a role: WHAT names groups or values, the options narrow them.
+
+    attacker, c2, payload and phish-sender make indicators of them.
+    """
+    with opened(directory) as node:
+        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
+        told = carry_out(node, chosen, Action.ASSIGN, Role(role), by, standing)
+    _tell(Action.ASSIGN, by, told, as_json)
+
+
+@review.command()
+@click.argument("what", nargs=-1)
+@_scoped
+@click.option("--standing", is_flag=True, help="It holds for what comes later too.")
+@_signed
+@click.pass_obj
+def reject(
+    directory: Path,
+    what: tuple[str, ...],
+    sensor: str | None,
+    network: str | None,
+    kind: str | None,
+    standing: bool,
+    reason: str,
+    person: str | None,
+    as_json: bool,
+) -> None:
+    """Say that held values are no indicators, or that held objects shall not go out."""
+    with opened(directory) as node:
+        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
+        told = carry_out(node, chosen, Action.REJECT, Role.THIRD_PARTY, by, standing)
+    _tell(Action.REJECT, by, told, as_json)
+
+
+@review.command()
+@click.argument("what", nargs=-1, required=True)
+@_signed
+@click.pass_obj
+def approve(directory: Path, what: tuple[str, ...], reason: str, person: str | None, as_json: bool) -> None:
+    """Let held objects out: WHAT names groups or objects. What a rule refuses, nobody can approve."""
+    with opened(directory) as node:
+        chosen, by = choose(node.store.conn, what, Scope()), _by(node, person, reason)
+        told = carry_out(node, chosen, Action.APPROVE, None, by, False)
+    _tell(Action.APPROVE, by, told, as_json)
+
+
+@review.command()
+@click.argument("what", nargs=-1)
+@_scoped
+@click.option("--whole-network", is_flag=True, help="Add the network or domain of --network, not each value.")
+@_signed
+@click.pass_obj
+def own(
+    directory: Path,
+    what: tuple[str, ...],
+    sensor: str | None,
+    network: str | None,
+    kind: str | None,
+    whole_network: bool,
+    reason: str,
+    person: str | None,
+    as_json: bool,
+) -> None:
+    """Say that held values are ours: they are added to own-assets.toml."""
+    if whole_network and network is None:
+        raise click.UsageError("--whole-network needs --network")
+    with opened(directory) as node:
+        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
+        keep_as_own(directory, chosen.values, by, network if whole_network else None)
+        told = carry_out(node, chosen, Action.OWN, Role.VICTIM_ASSET, by, False)
+    _tell(Action.OWN, by, told, as_json)
+
+
+@review.command("never-share")
+@click.argument("what", nargs=-1)
+@_scoped
+@_signed
+@click.pass_obj
+def never_share(
+    directory: Path,
+    what: tuple[str, ...],
+    sensor: str | None,
+    network: str | None,
+    kind: str | None,
+    reason: str,
+    person: str | None,
+    as_json: bool,
+) -> None:
+    """Say that held values never leave: they are added to never-share.toml."""
+    with opened(directory) as node:
+        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
+        keep_unshared(directory, chosen.values, by)
+        told = carry_out(node, chosen, Action.NEVER_SHARE, Role.THIRD_PARTY, by, False)
+    _tell(Action.NEVER_SHARE, by, told, as_json)
+
+
+@review.command("decisions")
+@click.option("--standing", is_flag=True, help="Only those that hold for what comes later.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="How many, newest first."
+)
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def show_decisions(directory: Path, standing: bool, limit: int, as_json: bool) -> None:
+    """List who decided what, when and why."""
+    with opened(directory) as node:
+        made = decisions(node.store.conn, limit, standing)
+    for one in made:
+        scope = {name: getattr(one.scope, name) for name in GROUPINGS if getattr(one.scope, name) is not None}
+        if as_json:
+            emit(
+                {"decision": one.number, "at": when(one.by.at), "by": one.by.person, "reason": one.by.reason}
+                | {"action": one.action, "role": one.role, "scope": scope}
+                | {"standing": one.standing, "covered": one.covered}
+            )
+        else:
+            role = f" {one.role}" if one.role else ""
+            click.echo(
+                f"{one.number}  {when(one.by.at)}  {safe(one.by.person)}  {one.action}{role}, {one.covered} held"
+            )
+            told = [safe(f"{name} {text}") for name, text in scope.items()]
+            click.echo("    " + "; ".join([*told, *(["standing"] if one.standing else []), safe(one.by.reason)]))
+    if not made:
+        say("nothing has been decided yet")
+
+
+@review.command()
+@click.option("--by", "person", help="Who decides; or THREATSHARE_PERSON; else the system's user.")
+@click.pass_obj
+def walk(directory: Path, person: str | None) -> None:
+    """Go through what is held, key by key; needs a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "`review walk` needs a terminal; scripts use `review assign`, `reject`, `approve` and the like"
+        )
+    from threatshare.cli.review_walk import walk_through
+
+    with opened(directory) as node:
+        walk_through(node, lambda reason: _by(node, person, reason))
+
+
+def carry_out(
+    node: Node, chosen: Chosen, action: Action, role: Role | None, by: ByWhom, standing: bool
+) -> dict[str, object]:
+    """Carries a decision out; gives what came of it, for telling."""
+    if chosen.objects and action not in (Action.APPROVE, Action.REJECT):
+        raise UsageError("objects that the gate holds are approved or rejected, nothing else")
+    if chosen.values and action is Action.APPROVE:
+        raise UsageError("values of unknown role are not approved: `review assign --role` says what they are")
+    told: dict[str, object] = {"values": len(chosen.values), "objects": sum(len(ids) for _, ids in chosen.objects)}
+    if chosen.values and role is not None:
+        report = decide_roles(node.store, node.own, chosen.values, action, role, by, chosen.scope, standing)
+        told |= {one: report.number(one) for one in ("new", "updated", "unchanged")}
+        told |= {"sightings": len(report.sightings), "refused": len(report.refused)}
+    for group, ids in chosen.objects:
+        decide_releases(node.store, group, ids, action, by)
+    return told
+
+
+def _tell(action: Action, by: ByWhom, told: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        emit({"action": action, "by": by.person} | told)
+    else:
+        say(f"{action} by {by.person}: " + ", ".join(f"{count} {name}" for name, count in told.items() if count))
+
+
+def _by(node: Node, person: str | None, reason: str) -> ByWhom:
+    name = person or os.environ.get("THREATSHARE_PERSON") or getpass.getuser()
+    if not reason.strip():
+        raise UsageError("a decision needs a reason")
+    return ByWhom(name.strip(), reason.strip(), node.now())

@@ -1,0 +1,109 @@
+"""``threatshare review walk``: one group after another on the screen, one key for each decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import click
+
+from threatshare.cli.output import defanged, safe, say, when
+from threatshare.cli.review import BY, carry_out, show_gate, show_group
+from threatshare.errors import UsageError
+from threatshare.model import Role
+from threatshare.node import Node
+from threatshare.review import Chosen, GateGroup, Group, gate_groups, groups, keep_as_own, keep_unshared, select
+from threatshare.store.decisions import Action, ByWhom, Scope
+
+Sign = Callable[[str], ByWhom]
+"""Makes a decision's signature of its reason."""
+
+_ROLE_KEYS: Mapping[str, Role] = {
+    "a": Role.ATTACKER,
+    "c": Role.C2,
+    "p": Role.PAYLOAD,
+    "f": Role.PHISH_SENDER,
+    "k": Role.KNOWN_INDICATOR,
+}
+_VALUE_HELP = (
+    "a attacker  c c2  p payload  f phish sender  k known indicator  |  r reject  o ours  n never share  |  "
+    "v values  Enter next  q quit"
+)
+_GATE_HELP = "y approve  r reject  |  v objects  Enter next  q quit"
+
+
+class _Quit(Exception):
+    """The person has had enough."""
+
+
+def walk_through(node: Node, sign: Sign) -> None:
+    """Shows every group, waits for a key, and carries out what it says; ends behind the last one or at ``q``."""
+    try:
+        for group in groups(node.store.conn, BY, Scope()):
+            show_group(group, False)
+            _ask(_VALUE_HELP, partial(_decide_values, node, group, sign))
+        for gate in gate_groups(node.store.conn):
+            show_gate(gate, False)
+            _ask(_GATE_HELP, partial(_decide_objects, node, gate, sign))
+    except _Quit:
+        return
+    say("that was all")
+
+
+def _ask(help_line: str, act: Callable[[str], bool]) -> None:
+    """Waits for keys until one has settled the matter."""
+    click.echo(click.style(help_line, dim=True))
+    while True:
+        key = click.getchar()
+        if key in ("q", "\x04"):
+            raise _Quit
+        if key in ("\r", "\n", " "):
+            return
+        try:
+            if act(key):
+                return
+        except UsageError as problem:
+            say(str(problem))
+
+
+def _decide_values(node: Node, group: Group, sign: Sign, key: str) -> bool:
+    if key == "v":
+        seen = select(node.store.conn, group.scope)
+        lines = (f"{defanged(one.observable.value)}  {one.count} times, last {when(one.last_seen)}\n" for one in seen)
+        click.echo_via_pager(lines)
+        return False
+    role = _ROLE_KEYS.get(key)
+    action = {"r": Action.REJECT, "o": Action.OWN, "n": Action.NEVER_SHARE}.get(key, Action.ASSIGN)
+    if role is None and action is Action.ASSIGN:
+        say(_VALUE_HELP)
+        return False
+    by = sign(_reason(f"{action} {role or ''}".strip()))
+    chosen = Chosen(select(node.store.conn, group.scope), [], group.scope)
+    if action is Action.OWN:
+        keep_as_own(node.directory, chosen.values, by)
+    elif action is Action.NEVER_SHARE:
+        keep_unshared(node.directory, chosen.values, by)
+    settled = role or (Role.VICTIM_ASSET if action is Action.OWN else Role.THIRD_PARTY)
+    _tell(carry_out(node, chosen, action, settled, by, False))
+    return True
+
+
+def _decide_objects(node: Node, gate: GateGroup, sign: Sign, key: str) -> bool:
+    if key == "v":
+        click.echo_via_pager(f"{one}  since {when(release.at)}\n" for one, release in sorted(gate.objects.items()))
+        return False
+    action = {"y": Action.APPROVE, "r": Action.REJECT}.get(key)
+    if action is None:
+        say(_GATE_HELP)
+        return False
+    chosen = Chosen([], [(gate, frozenset(gate.objects))], Scope())
+    _tell(carry_out(node, chosen, action, None, sign(_reason(action)), False))
+    return True
+
+
+def _reason(what: str) -> str:
+    return str(click.prompt(f"{safe(what)}; reason"))
+
+
+def _tell(told: dict[str, object]) -> None:
+    say(", ".join(f"{count} {name}" for name, count in told.items() if count))
