@@ -30,7 +30,7 @@ def keys(shape: Shape, table: str = "") -> Iterator[str]:
         if inner is None:
             yield table + field.encode_name
         else:
-            yield from keys(inner, f"{field.encode_name}.")
+            yield from keys(inner, f"{table}{field.encode_name}.")
 
 
 def _lines(shape: Shape, table: str) -> Iterator[str]:
@@ -44,8 +44,10 @@ def _lines(shape: Shape, table: str) -> Iterator[str]:
     for field in _fields(shape):
         inner = _inner(field.type)
         if inner is not None:
-            yield from ("", f"### `[{field.encode_name}]`", "", _about(inner), "")
-            yield from _lines(inner, f"{field.encode_name}.")
+            name = f"{table}{field.encode_name}"
+            header = f"[{name}]" if isinstance(field.type, shapes.StructType) else f"[[{name}]]"
+            yield from ("", f"### `{header}`", "", _about(inner), "")
+            yield from _lines(inner, f"{name}.")
 
 
 def _fields(shape: Shape) -> tuple[shapes.Field, ...]:

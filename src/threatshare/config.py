@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -93,13 +93,26 @@ class Serve(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom discovery names for questions."""
 
 
+class FindingsSource(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[[daemon.source]]``: a log or a folder in which findings arrive."""
+
+    path: str
+    """The log or the folder; as seen from the node directory, if it does not begin with a slash."""
+    kind: Literal["follow", "watch"]
+    """``follow`` takes the lines of a log that grows and is rotated, ``watch`` takes each file put into a folder."""
+    format: str | None = None
+    """Name of the reader; None: recognised from the content."""
+
+
 class Daemon(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[daemon]``: the schedule."""
+    """``[daemon]``: the schedule, and where findings arrive by themselves."""
 
     publish_every_seconds: Positive = 60
-    """How often what is new is put through the gate."""
+    """How often everything is put through the gate; what has changed is at once."""
     rescore_every_seconds: Positive = 60
     """How often the scores that are due are reckoned again."""
+    source: tuple[FindingsSource, ...] = ()
+    """Tables ``[[daemon.source]]``, one for each log or folder."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -393,8 +406,12 @@ def _load(file: Path, shape: type[Read]) -> Read:
 
 def _said(data: dict[str, Any], key: str) -> str:
     value: Any = data
-    for step in key.split(".") if key else []:
-        value = value.get(step) if isinstance(value, dict) else None
+    for step in key.replace("[", ".[").split(".") if key else []:
+        if step.startswith("["):
+            place = step.strip("[]")
+            value = value[int(place)] if isinstance(value, list) and place.isdecimal() else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
     return f"{value!r} was given. " if value is not None and not isinstance(value, dict) else ""
 
 
@@ -405,6 +422,14 @@ def _refuse_unknown_keys(data: dict[str, Any], shape: type[Struct], file: str, p
             near = get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
             raise ConfigurationError(f"{file}: unknown key {prefix}{key}; {hint}")
-        inner = known[key]
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, Struct):
+        inner = next((one for one in (known[key], *get_args(known[key])) if _is_struct(one)), None)
+        if inner is not None and isinstance(value, dict):
             _refuse_unknown_keys(value, inner, file, f"{prefix}{key}.")
+        elif inner is not None and isinstance(value, list):
+            for place, table in enumerate(value):
+                if isinstance(table, dict):
+                    _refuse_unknown_keys(table, inner, file, f"{prefix}{key}[{place}].")
+
+
+def _is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)

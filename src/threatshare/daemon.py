@@ -1,5 +1,9 @@
 """The schedule: pulls when they are due, publishing, due score changes, and the TAXII server beside it.
 
+Findings are taken as they arrive, and what has changed in the store, whoever changed it, is published at once: a look
+at the store's version several times a second costs next to nothing. The interval for publishing remains for what
+time alone, or a person's edit of an agreement, changes.
+
 APScheduler with its memory job store is only the tick; what is due lives in our own tables, so that a
 restart forgets nothing and a missed run is made up once. The server is a child process: a burst of
 requests never delays a pull, nor a large pull a request. A failing feed backs off and stops nobody.
@@ -11,28 +15,42 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
-from threading import Event, Lock
+from threading import Event, Lock, Thread
+from time import monotonic
+from traceback import format_tb
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from threatshare.arrivals import Source, attend
 from threatshare.config import FeedSettings
 from threatshare.errors import ConfigurationError, StoreError, ThreatshareError
 from threatshare.feeds.schedule import next_run
+from threatshare.ingest import IngestReport
 from threatshare.model import FeedReport, Tally, micros, moment
 from threatshare.node import Node
 from threatshare.publish import publish
 from threatshare.store.runs import FeedState, feed_state, feed_states, save_job, save_run
+from threatshare.store.waiting import Waiting, data_version, waiting
 
 _TICK_SECONDS = 1
 _SERVER_STOP_SECONDS = 30
 _PARALLEL_FEEDS = 4
+_LOOK_SECONDS = 0.1
+"""How often the store is asked whether anybody has changed it."""
+_BREATH_SECONDS = 0.3
+"""Between two runs of publishing, at least; and twice as long as the last one took, so that others get to write."""
+_RETRY_SECONDS = 5.0
+_TOLD_EVERY_SECONDS = 60.0
+"""What happens often is told in the log at once, then summed up so often."""
 
 log = structlog.get_logger("threatshare.daemon")
 
@@ -46,6 +64,9 @@ class Daemon:
         self._command = server
         self._rng = rng
         self._stop = Event()
+        self._changed = Event()
+        """Set where a thread of ours has taken findings: no need to wait for the next look."""
+        self._published = _Told("published")
         self._running: set[str] = set()
         self._guard = Lock()
         self._scheduler = BackgroundScheduler(
@@ -58,19 +79,25 @@ class Daemon:
         """Runs until SIGTERM or SIGINT; gives the exit code: 0 after a clean stop."""
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, lambda *_: self._stop.set())
+        watchers = self._watchers()
         server = subprocess.Popen(self._command) if self._command else None  # noqa: S603  our own command
         self._add("feeds", self._start_due_feeds, _TICK_SECONDS)
         self._add("publish", self._publish, self._node.settings.daemon.publish_every_seconds)
         self._add("rescore", self._rescore, self._node.settings.daemon.rescore_every_seconds)
         self._scheduler.start()
-        log.info("started", feeds=len(self._node.feeds))
+        for thread in watchers:
+            thread.start()
+        log.info("started", feeds=len(self._node.feeds), sources=len(watchers) - 1)
         code = self._wait(server)
         self._stop.set()
+        for thread in watchers:
+            thread.join()
         # What is under way is finished: a pull stops behind its page, publishing behind its run.
         self._scheduler.shutdown(wait=True)
         if server is not None:
             _end(server)
         self._node.store.checkpoint()
+        self._published.now()
         log.info("stopped")
         return code
 
@@ -85,16 +112,72 @@ class Daemon:
         now = self._node.clock()
         self._scheduler.add_job(self._guarded, "interval", [name, work], seconds=seconds, id=name, next_run_time=now)
 
-    def _guarded(self, name: str, work: Callable[[], None]) -> None:
-        """Does one job; whatever goes wrong in it is logged and ends only this run of it."""
+    def _guarded(self, name: str, work: Callable[[], None]) -> bool:
+        """Does one job, and tells whether it went well; a fault is logged and ends only this run of it."""
         if self._stop.is_set():
-            return
+            return True
         try:
             work()
         except ThreatshareError as problem:
             log.error("job failed", job=name, error=str(problem))
-        except Exception:
-            log.exception("job failed", job=name)
+        except Exception as problem:  # noqa: BLE001  at the edge of a job
+            # Not the message, which may quote a value of a finding.
+            log.error("job failed", job=name, error=type(problem).__name__, at=format_tb(problem.__traceback__))
+        else:
+            return True
+        return False
+
+    def _watchers(self) -> list[Thread]:
+        """Gives the threads that wait for something to happen: the publisher, and one for each source of findings."""
+        work = {"publisher": self._publish_changes}
+        for one in self._node.settings.daemon.source:
+            work[f"source {one.path}"] = partial(self._attend, self._node.source(one))
+        return [Thread(target=self._until_stopped, args=pair, name=pair[0]) for pair in work.items()]
+
+    def _until_stopped(self, name: str, work: Callable[[], None]) -> None:
+        """Does work that should last until the end; begins it again after a fault."""
+        while not self._stop.is_set():
+            self._guarded(name, work)
+            self._stop.wait(_RETRY_SECONDS)
+
+    def _attend(self, source: Source) -> None:
+        """Takes findings from a source as they arrive."""
+        told = _Told("taken", source=str(source.path))
+
+        def stored(_: Source, report: IngestReport) -> None:
+            self._changed.set()
+            outcomes = {one: report.number(one) for one in ("new", "updated")}
+            told.add({"findings": report.findings, **outcomes, "rejected": report.rejected})
+
+        def failed(_: Source, problem: Exception) -> None:
+            log.error("source failed", source=str(source.path), error=str(problem))
+
+        try:
+            attend(source, self._stop, stored, failed)
+        finally:
+            source.close()
+            told.now()
+
+    def _publish_changes(self) -> None:
+        """Publishes whenever anybody has committed something that is to be published."""
+        conn = self._node.open_reader()
+        try:
+            version = -1
+            published: Waiting | None = None
+            while not self._stop.is_set():
+                last, version = version, data_version(conn)
+                if version != last and ((found := waiting(conn)).queued or found != published):
+                    began = monotonic()
+                    if self._guarded("publish", self._publish):
+                        published = replace(found, queued=False)
+                        self._stop.wait(max(_BREATH_SECONDS, 2 * (monotonic() - began)))
+                    else:
+                        version = -1
+                        self._stop.wait(_RETRY_SECONDS)
+                self._changed.wait(_LOOK_SECONDS)
+                self._changed.clear()
+        finally:
+            conn.close()
 
     def _start_due_feeds(self) -> None:
         """Starts every feed that is due and not running; feed files are read anew."""
@@ -127,8 +210,6 @@ class Daemon:
                 self._node.record_run(FeedReport(name, "failed", error="see the daemon's log"), self._node.now())
             self._plan(name, settings, report.retry_after if report else None)
             self._running.discard(name)
-        if report.new or report.changed or report.withdrawn:
-            self._scheduler.modify_job("publish", next_run_time=self._node.clock())
 
     def _plan(self, name: str, settings: FeedSettings, retry_after: float | None) -> None:
         """Saves when a feed that has just run is due again."""
@@ -146,8 +227,9 @@ class Daemon:
             report = publish(self._node.store, self._node.outlets())
         told = {"released": report.released, "withdrawn": report.withdrawn}
         told |= {"held": report.held, "refused": report.refused}
-        if any(report.released.values()) or report.withdrawn:
-            log.info("published", **told)
+        self._published.add(
+            {f"to {alias}": count for alias, count in report.released.items()} | {"withdrawn": report.withdrawn}
+        )
         self._note("publish", self._node.settings.daemon.publish_every_seconds, told)
 
     def _rescore(self) -> None:
@@ -155,13 +237,38 @@ class Daemon:
             count = self._node.rescore()
         if count:
             log.info("rescored", observables=count)
-            self._scheduler.modify_job("publish", next_run_time=self._node.clock())
         self._note("rescore", self._node.settings.daemon.rescore_every_seconds, {"observables": count})
 
     def _note(self, job: str, seconds: int, told: dict[str, object]) -> None:
         now = self._node.clock()
         with self._node.store.writing() as conn:
             save_job(conn, job, micros(now), micros(now + timedelta(seconds=seconds)), json.dumps(told))
+
+
+class _Told:
+    """Tells in the log what happens often: the first time at once, then summed up."""
+
+    def __init__(self, event: str, **where: str) -> None:
+        self._event = event
+        self._where = where
+        self._sums: Counter[str] = Counter()
+        self._since = -_TOLD_EVERY_SECONDS
+        self._guard = Lock()
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Counts; nothing is told where nothing happened."""
+        with self._guard:
+            self._sums.update(counts)
+        if monotonic() - self._since >= _TOLD_EVERY_SECONDS:
+            self.now()
+
+    def now(self) -> None:
+        """Tells what was not told yet."""
+        with self._guard:
+            sums, self._sums = self._sums, Counter()
+            if any(sums.values()):
+                self._since = monotonic()
+                log.info(self._event, **self._where, counts=dict(sums))
 
 
 def _cron_next(expression: str, after: datetime) -> datetime:

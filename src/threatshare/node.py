@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from threatshare.config import (
+    ASSETS_FILE,
     STORE_FILE,
     FeedSettings,
+    FindingsSource,
     OwnAssets,
     Settings,
     load_assets,
@@ -34,6 +37,7 @@ from threatshare.model import (
 )
 from threatshare.policy.agreements import Agreement, Inbound, load_agreements
 from threatshare.policy.gate import Audience, Facts
+from threatshare.policy.never_share import NeverShare, load_never_share
 from threatshare.ports import Clock, FeedClient
 from threatshare.publish import rescore_due
 from threatshare.pull import Progress, pull, take
@@ -46,11 +50,15 @@ from threatshare.store.collections import collections
 from threatshare.store.connection import Connection, DatabaseError, open_reader, open_writer
 from threatshare.store.embedded import Store
 from threatshare.store.lookups import OWN_ASSET
+from threatshare.store.removals import PRIVACY_KEY, privacy_key
 from threatshare.store.runs import feed_state, save_run
+from threatshare.store.settings import read_secret
 from threatshare.store.sources import Source
 from threatshare.triage.benign import known_benign
 
 if TYPE_CHECKING:
+    from threatshare.arrivals import FollowedFile, Intake, WatchedFolder
+    from threatshare.findings.readers import Site
     from threatshare.share.app import TaxiiApp
 
 _PUBLISHED = (CollectionKind.SIEM, CollectionKind.INTERNAL, CollectionKind.PARTNER)
@@ -70,6 +78,8 @@ class Node:
     assets: OwnAssets
     clock: Clock = system_clock
     _stores: list[Store] = field(default_factory=list)
+    _opening: Lock = field(default_factory=Lock)
+    _assets_version: tuple[int, int, int] | None = None
 
     @cached_property
     def agreements(self) -> dict[str, Agreement]:
@@ -81,12 +91,42 @@ class Node:
         """Every feed by name."""
         return load_feeds(self.directory)
 
+    @cached_property
+    def never_share(self) -> NeverShare:
+        """What never goes to another organisation."""
+        return load_never_share(self.directory)
+
+    @cached_property
+    def privacy_key(self) -> bytes:
+        """The secret under which private values are hashed where they are told of."""
+        known = read_secret(self.store.conn, PRIVACY_KEY)
+        if known is not None:
+            return known
+        with self.store.writing() as conn:
+            return privacy_key(conn)
+
+    @cached_property
+    def readers(self) -> Site:
+        """The site's own readers by name, from its field maps."""
+        from threatshare.findings.fieldmap import site_readers
+
+        return site_readers(self.directory)
+
     @property
     def store(self) -> Store:
-        """The store, open for writing."""
-        if not self._stores:
-            self._stores.append(Store(self.directory / STORE_FILE, self.cap_of))
-        return self._stores[0]
+        """The store, open for writing; one, whichever of several threads needs it first."""
+        with self._opening:
+            if not self._stores:
+                self._stores.append(Store(self.directory / STORE_FILE, self.cap_of))
+            return self._stores[0]
+
+    @property
+    def intake(self) -> Intake:
+        """What findings are taken in with."""
+        # Here and below, since commands that only ask need nothing of it.
+        from threatshare.arrivals import Intake
+
+        return Intake(self.store, lambda: self.own, self.now, lambda: self.readers)
 
     @property
     def own(self) -> Own:
@@ -120,9 +160,14 @@ class Node:
         return OWN_ASSET if self.assets.owns(observable) else known_benign(observable, self.settings.node.purpose)
 
     def forget_files(self) -> None:
-        """Has agreements and feeds read anew: people change these files while the daemon runs."""
-        self.__dict__.pop("agreements", None)
-        self.__dict__.pop("feeds", None)
+        """Has the files that people change while the daemon runs read anew."""
+        for name in ("agreements", "feeds", "readers", "never_share"):
+            self.__dict__.pop(name, None)
+        file = self.directory / ASSETS_FILE
+        told = file.stat() if file.exists() else None
+        version = (told.st_ino, told.st_size, told.st_mtime_ns) if told else None
+        if version is None or version != self._assets_version:
+            self.assets, self._assets_version = load_assets(self.directory), version
 
     def facts(self) -> Facts:
         """Gives what every decision of the gate takes as given."""
@@ -134,6 +179,8 @@ class Node:
             self.today(),
             self.agreements,
             self.settings.sharing.siem_floor,
+            self.never_share,
+            self.privacy_key,
         )
 
     def outlets(self) -> list[Outlet]:
@@ -210,6 +257,20 @@ class Node:
         reasons = {one.place: one.reason for one in rejects}
         return [reasons.get(received.id) for _, received in objects]
 
+    def take_posted(self, body: bytes, format: str | None, account: str) -> tuple[dict[str, Any], str | None]:
+        """Takes findings that a tool has pushed, as ``arrivals.take_posted`` does."""
+        from threatshare.arrivals import take_posted
+
+        self.forget_files()
+        return take_posted(self.intake, body, format, account)
+
+    def source(self, settings: FindingsSource) -> FollowedFile | WatchedFolder:
+        """Gives what takes findings from a log or folder; raises UsageError where there is no reader of that name."""
+        from threatshare.arrivals import source_of
+
+        path = (self.directory / settings.path).absolute()
+        return source_of(self.intake, path, settings.kind, settings.format)
+
     def close(self) -> None:
         """Closes the store, where it was opened."""
         while self._stores:
@@ -242,7 +303,7 @@ class ServerApp:
             contact=serve.contact,
         )
         connections = Connections(node.open_reader, node.open_writer)
-        return create_app(connections, settings, node.accept, may_exchange, node.clock)
+        return create_app(connections, settings, node.accept, may_exchange, node.clock, node.take_posted)
 
 
 def build_node(directory: Path, clock: Clock = system_clock) -> Node:

@@ -20,12 +20,15 @@ def account() -> None:
 @click.argument("name")
 @click.option("--read", multiple=True, help="Alias of a collection that it may read; several times.")
 @click.option("--write", multiple=True, help="Alias of a collection that it may write to; several times.")
+@click.option("--findings", is_flag=True, help="It may push findings of ours to the server (POST /findings).")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def add(directory: Path, name: str, read: tuple[str, ...], write: tuple[str, ...], as_json: bool) -> None:
+def add(
+    directory: Path, name: str, read: tuple[str, ...], write: tuple[str, ...], findings: bool, as_json: bool
+) -> None:
     """Make an account; its key is shown this once."""
     with opened(directory) as node, node.store.writing() as conn:
-        key = accounts.add_account(conn, name, read, write, node.now())
+        key = accounts.add_account(conn, name, read, write, node.now(), findings)
     _show_key(name, key, as_json)
 
 
@@ -54,11 +57,12 @@ def revoke(directory: Path, name: str) -> None:
 @click.argument("name")
 @click.option("--read", multiple=True, help="Alias of a collection.")
 @click.option("--write", multiple=True, help="Alias of a collection.")
+@click.option("--findings", is_flag=True, help="It may push findings of ours to the server (POST /findings).")
 @click.pass_obj
-def grant(directory: Path, name: str, read: tuple[str, ...], write: tuple[str, ...]) -> None:
+def grant(directory: Path, name: str, read: tuple[str, ...], write: tuple[str, ...], findings: bool) -> None:
     """Give an account more rights."""
     with opened(directory) as node, node.store.writing() as conn:
-        accounts.grant(conn, name, read, write)
+        accounts.grant(conn, name, read, write, findings)
     say(f"account {name} may do that now")
 
 
@@ -71,10 +75,10 @@ def show(directory: Path, as_json: bool) -> None:
         listed = accounts.list_accounts(node.store.conn)
     rows = [
         (one.account.name, ", ".join(sorted(one.account.read)), ", ".join(sorted(one.account.write)))
-        + (when(one.created), when(one.revoked))
+        + ("push" if one.findings else "", when(one.created), when(one.revoked))
         for one in listed
     ]
-    headings = ("name", "read", "write", "created", "revoked")
+    headings = ("name", "read", "write", "findings", "created", "revoked")
     if as_json:
         for row in rows:
             emit(dict(zip(headings, row, strict=True)))

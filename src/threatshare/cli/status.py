@@ -16,20 +16,27 @@ from threatshare.node import Node, opened
 from threatshare.policy.agreements import standing, warnings
 from threatshare.store.collections import collections
 from threatshare.store.releases import queue_length, verdict_counts
+from threatshare.store.removals import removals
 from threatshare.store.runs import FeedState, feed_states, jobs, reject_counts, rejects
 from threatshare.store.totals import sqlite_version, totals
 
 
 @click.command()
 @click.option("--rejects", "show_rejects", is_flag=True, help="Show what was rejected, newest first, with reasons.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Of rejects.")
+@click.option(
+    "--removals", "show_removals", is_flag=True, help="Show what private parts were cut out of findings: rule and hash."
+)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Rejects or removals.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def status(directory: Path, show_rejects: bool, limit: int, as_json: bool) -> None:
+def status(directory: Path, show_rejects: bool, show_removals: bool, limit: int, as_json: bool) -> None:
     """Show the last and next run of everything, what is served, held and rejected."""
     with opened(directory) as node:
         if show_rejects:
             _show_rejects(node, limit, as_json)
+            return
+        if show_removals:
+            _show_removals(node, limit, as_json)
             return
         told = _state(node)
     if as_json:
@@ -115,6 +122,17 @@ def _warnings(node: Node) -> list[str]:
         if one.partner and one.partner not in node.agreements:
             found.append(f"collection {one.alias}: no agreement with {one.partner}, nothing leaves for it")
     return found
+
+
+def _show_removals(node: Node, limit: int, as_json: bool) -> None:
+    found = removals(node.store.conn, limit)
+    rows = [(when(one.at), one.rule, one.part, one.place, one.digest) for one in found]
+    headings = ("at", "rule", "part", "place", "digest")
+    if as_json:
+        for row in rows:
+            emit(dict(zip(headings, row, strict=True)))
+    else:
+        table(headings, rows)
 
 
 def _show_rejects(node: Node, limit: int, as_json: bool) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from flask import Flask
+from flask import Blueprint, Flask
 from medallion.views import collections, discovery, manifest, objects
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -17,6 +17,7 @@ from threatshare.share.bodies import BodyProvider
 from threatshare.share.connections import Connections
 from threatshare.share.errors import QuietFlask, register_errors
 from threatshare.share.exchange import MayExchange, exchange_acceptor
+from threatshare.share.findings import FindingsDoor, TakePosted, findings_blueprint
 from threatshare.share.negotiation import Environ, Negotiation, StartResponse, WsgiApp
 from threatshare.share.pagecache import PageCache
 from threatshare.share.posting import Accept
@@ -67,11 +68,13 @@ def create_app(
     accept: Accept,
     may_exchange: MayExchange,
     clock: Clock = utc_now,
+    take_posted: TakePosted | None = None,
 ) -> TaxiiApp:
     """Makes the application of one worker process.
 
     ``accept`` takes what partners post to inboxes; ``may_exchange`` says which objects members of an
-    exchange collection may pass on. Threads are started, so call it after forking.
+    exchange collection may pass on; ``take_posted`` takes findings that tools push (None: none are
+    taken). Threads are started, so call it after forking.
     """
     next_key = _next_key(connections)
     reads, pages = ReadLog(connections), PageCache(connections, next_key)
@@ -80,12 +83,16 @@ def create_app(
         CollectionKind.EXCHANGE: exchange_acceptor(connections, may_exchange),
     }
     gatekeeper = Gatekeeper(connections, clock, settings.open_discovery)
-    app = _flask(settings, gatekeeper)
+    uploads = Uploads(_MOST_UPLOADS, _MOST_UPLOADS_OF_ACCOUNT)
+    app = _flask(settings, gatekeeper, uploads, BLUEPRINTS)
     app.medallion_backend = EntryBackend(  # type: ignore[attr-defined]
         connections, settings, acceptors, next_key, reads, pages, clock
     )
     ready = ReadyPages(app.wsgi_app, connections, settings, gatekeeper, pages, reads, next_key, clock)
     wsgi: WsgiApp = Negotiation(ready)
+    if take_posted is not None:
+        webhook = _flask(settings, gatekeeper, uploads, [findings_blueprint(connections, take_posted)])
+        wsgi = FindingsDoor(webhook.wsgi_app, wsgi, gatekeeper, connections)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         wsgi = ProxyFix(wsgi, x_for=hops, x_proto=hops, x_host=hops, x_port=0, x_prefix=hops)
@@ -102,7 +109,7 @@ def _next_key(connections: Connections) -> bytes:
         return make_secret(conn, NEXT_KEY)
 
 
-def _flask(settings: ServeSettings, gatekeeper: Gatekeeper) -> Flask:
+def _flask(settings: ServeSettings, gatekeeper: Gatekeeper, uploads: Uploads, blueprints: Sequence[Blueprint]) -> Flask:
     app = QuietFlask("threatshare", static_folder=None, template_folder=None)
     app.json = BodyProvider(app)
     app.request_class = TaxiiRequest
@@ -116,8 +123,8 @@ def _flask(settings: ServeSettings, gatekeeper: Gatekeeper) -> Flask:
     # Flask-HTTPAuth asks medallion for a password before it asks our gatekeeper.
     app.users_backend = {}  # type: ignore[attr-defined]
     register_accounts(app.extensions, gatekeeper)
-    register_uploads(app.extensions, Uploads(_MOST_UPLOADS, _MOST_UPLOADS_OF_ACCOUNT))
+    register_uploads(app.extensions, uploads)
     register_errors(app)
-    for blueprint in BLUEPRINTS:
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app

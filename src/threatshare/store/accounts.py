@@ -1,4 +1,4 @@
-"""Accounts of the TAXII server: who they are, by which keys, with which rights per collection.
+"""Accounts of the TAXII server: who they are, by which keys, with which rights.
 
 Functions that write are called inside the caller's transaction.
 """
@@ -31,9 +31,13 @@ class AccountRecord:
     revoked: Micros | None
     key_prefixes: tuple[str, ...]
     """The public parts of its keys, newest first."""
+    findings: bool = False
+    """Whether it may push findings."""
 
 
-def add_account(conn: Connection, name: str, read: Iterable[str], write: Iterable[str], now: Micros) -> str:
+def add_account(
+    conn: Connection, name: str, read: Iterable[str], write: Iterable[str], now: Micros, findings: bool = False
+) -> str:
     """Makes an account with rights on collections by alias; returns its key, which is kept nowhere.
 
     Raises UsageError where the name is taken (a revoked account keeps its name) or a collection is unknown.
@@ -43,7 +47,7 @@ def add_account(conn: Connection, name: str, read: Iterable[str], write: Iterabl
     if conn.execute("SELECT 1 FROM account WHERE name = ?", (name,)).fetchone() is not None:
         raise UsageError(f"there is an account {name} already, perhaps a revoked one; use another name")
     conn.execute("INSERT INTO account (name, created) VALUES (?, ?)", (name, now))
-    grant(conn, name, read, write)
+    grant(conn, name, read, write, findings)
     return _add_key(conn, name, now)
 
 
@@ -87,9 +91,22 @@ def revoke_account(conn: Connection, name: str, now: Micros) -> None:
     conn.execute("DELETE FROM account_key WHERE account = ?", (name,))
 
 
-def grant(conn: Connection, name: str, read: Iterable[str] = (), write: Iterable[str] = ()) -> None:
-    """Adds rights on collections by alias; raises UsageError where a collection or the account is unknown."""
+def may_push_findings(conn: Connection, name: str) -> bool:
+    """Tells whether an account may push findings of ours, which become our own indicators."""
+    row = conn.execute("SELECT findings FROM account WHERE name = ? AND revoked IS NULL", (name,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def grant(
+    conn: Connection, name: str, read: Iterable[str] = (), write: Iterable[str] = (), findings: bool = False
+) -> None:
+    """Adds rights: on collections by alias, to push findings.
+
+    Raises UsageError where a collection or the account is unknown.
+    """
     _wanted(conn, name)
+    if findings:
+        conn.execute("UPDATE account SET findings = 1 WHERE name = ?", (name,))
     for alias, verb in _verbs(read, write):
         conn.execute(
             "INSERT INTO account_right (account, collection, verb) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -97,9 +114,13 @@ def grant(conn: Connection, name: str, read: Iterable[str] = (), write: Iterable
         )
 
 
-def withdraw(conn: Connection, name: str, read: Iterable[str] = (), write: Iterable[str] = ()) -> None:
+def withdraw(
+    conn: Connection, name: str, read: Iterable[str] = (), write: Iterable[str] = (), findings: bool = False
+) -> None:
     """Takes rights away again; raises UsageError where a collection or the account is unknown."""
     _wanted(conn, name)
+    if findings:
+        conn.execute("UPDATE account SET findings = 0 WHERE name = ?", (name,))
     for alias, verb in _verbs(read, write):
         conn.execute(
             "DELETE FROM account_right WHERE account = ? AND collection = ? AND verb = ?",
@@ -109,9 +130,10 @@ def withdraw(conn: Connection, name: str, read: Iterable[str] = (), write: Itera
 
 def list_accounts(conn: Connection) -> list[AccountRecord]:
     """Gives all accounts by name, the revoked ones too."""
-    rows = conn.execute("SELECT name, created, revoked FROM account ORDER BY name").fetchall()
+    rows = conn.execute("SELECT name, created, revoked, findings FROM account ORDER BY name").fetchall()
     return [
-        AccountRecord(_account(conn, name), created, revoked, _prefixes(conn, name)) for name, created, revoked in rows
+        AccountRecord(_account(conn, name), created, revoked, _prefixes(conn, name), bool(findings))
+        for name, created, revoked, findings in rows
     ]
 
 

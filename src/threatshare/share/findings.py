@@ -1,0 +1,98 @@
+"""``POST /findings``: takes findings from tools that push them.
+
+It is no part of TAXII: any type of content is taken, and recognised as a file's is. Accounts have a right of its own
+for it; for all others there is nothing at this address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+
+import medallion
+import msgspec
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from threatshare.errors import UsageError
+from threatshare.share.accounts import Gatekeeper, current_account
+from threatshare.share.connections import Connections
+from threatshare.share.errors import Refused
+from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
+from threatshare.store.accounts import may_push_findings
+from threatshare.store.faults import StoreFault
+
+TakePosted = Callable[[bytes, str | None, str], tuple[Mapping[str, object], str | None]]
+"""Takes a body in a format (None: recognised) from an account. Gives what came of it, and why nothing could be read,
+where that is so. Raises UsageError where there is no such format."""
+
+_PATH = "/findings"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""All are routed, so that who is there is asked first."""
+
+
+class FindingsDoor:
+    """Leads requests for the webhook to an application of its own, past what is there for TAXII's only.
+
+    Who has an account and no right goes the way of all others, where nothing is at this address. Who has none is
+    refused, and counted, by the webhook.
+    """
+
+    def __init__(self, webhook: WsgiApp, others: WsgiApp, gatekeeper: Gatekeeper, connections: Connections) -> None:
+        self._webhook = webhook
+        self._others = others
+        self._gatekeeper = gatekeeper
+        self._connections = connections
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serves one request."""
+        here = environ.get("PATH_INFO", "").rstrip("/") == _PATH and not self._has_no_right(environ)
+        return (self._webhook if here else self._others)(environ, start_response)
+
+    def _has_no_right(self, environ: Environ) -> bool:
+        try:
+            account = self._gatekeeper.recognised(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
+            if account is None:
+                return False
+            with self._connections.reading() as conn:
+                return not may_push_findings(conn, account.name)
+        except StoreFault:
+            return False  # the webhook says so
+
+
+def findings_blueprint(connections: Connections, take: TakePosted) -> Blueprint:
+    """Makes the one route of the webhook's application."""
+    blueprint = Blueprint("findings", __name__)
+
+    @blueprint.route(_PATH, methods=_METHODS)
+    @medallion.auth.login_required  # type: ignore[untyped-decorator]
+    def findings() -> Response:
+        account = current_account().name
+        with connections.reading() as conn:
+            allowed = may_push_findings(conn, account)
+        if not allowed:
+            raise NotFound
+        if request.method != "POST":
+            raise MethodNotAllowed(["POST"])
+        return _take(take, account)
+
+    return blueprint
+
+
+def _take(take: TakePosted, account: str) -> Response:
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "Send the body without Content-Encoding. A compressed file may be the body itself.",
+        )
+    if request.mimetype.startswith("multipart/"):
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the findings as the body itself, as curl does with --data-binary."
+        )
+    try:
+        counts, unreadable = take(request.get_data(), request.args.get("format"), account)
+    except UsageError as problem:
+        raise Refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
+    if unreadable is not None:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"Nothing in the body could be read: {unreadable}")
+    return Response(msgspec.json.encode(counts), content_type="application/json")
