@@ -113,12 +113,14 @@ def _assess_one(curve: Curve, row: ClaimRow, now: Micros) -> tuple[int, Micros |
 class _Course:
     """The score of one observable as a function of time, as long as nothing new is heard."""
 
-    __slots__ = ("_cap", "_factor", "_power", "_rows", "_tau")
+    __slots__ = ("_cap", "_factor", "_power", "_relayed", "_rows", "_tau")
 
     def __init__(self, curve: Curve, claims: Sequence[ClaimRow], evidence: Evidence) -> None:
         self._tau = curve.tau
         self._power = 1.0 / curve.delta
         self._rows = [row for row in claims if row[1]]
+        # Where each source names one origin, the sources' sum is never the lower one.
+        self._relayed = len({row.source for row in self._rows}) < len({(row.source, row.origin) for row in self._rows})
         self._cap = 100 if evidence.known_benign is None else BENIGN_CAP
         self._factor = odds_factor(evidence)
 
@@ -137,9 +139,11 @@ class _Course:
             chance = fresh * (1.0 - (age / tau) ** power) if age > 0 else fresh
             if chance > by_origin.get(origin, 0.0):
                 by_origin[origin] = chance
-            if chance > by_source.get(source, 0.0):
+            if self._relayed and chance > by_source.get(source, 0.0):
                 by_source[source] = chance
-        chance = min(together(by_origin.values()), together(by_source.values()))
+        chance = together(by_origin.values())
+        if self._relayed:
+            chance = min(chance, together(by_source.values()))
         return chance if self._factor == 1.0 else after_evidence(chance, self._factor)
 
     def next_change(self, now: Micros, value: int) -> Micros | None:
