@@ -108,7 +108,7 @@ class Node:
     @cached_property
     def readers(self) -> Site:
         """The site's own readers by name, from its field maps."""
-        from threatshare.findings.fieldmap import site_readers
+        from threatshare.findings.formats.fieldmap import site_readers
 
         return site_readers(self.directory)
 

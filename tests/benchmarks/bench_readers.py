@@ -20,7 +20,7 @@ from pathlib import Path
 
 from threatshare.config import OwnAssets
 from threatshare.findings.extraction import extract
-from threatshare.findings.fieldmap import site_readers
+from threatshare.findings.formats.fieldmap import site_readers
 from threatshare.findings.readers import read_file
 from threatshare.model import Finding
 

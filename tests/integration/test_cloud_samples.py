@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from threatshare.config import OwnAssets
-from threatshare.findings.asff import AsffReader
-from threatshare.findings.crowdstrike import CrowdStrikeReader
-from threatshare.findings.guardduty import GuardDutyReader
+from threatshare.findings.formats.asff import AsffReader
+from threatshare.findings.formats.crowdstrike import CrowdStrikeReader
+from threatshare.findings.formats.guardduty import GuardDutyReader
+from threatshare.findings.formats.scc import SccReader
 from threatshare.findings.records import HEAD
-from threatshare.findings.scc import SccReader
 from threatshare.model import Finding, Reject
 from threatshare.ports import Reader
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from threatshare.config import OwnAssets
-from threatshare.findings.misp import MispReader
-from threatshare.findings.openioc import OpenIocReader
+from threatshare.findings.formats.misp import MispReader
+from threatshare.findings.formats.openioc import OpenIocReader
+from threatshare.findings.formats.stix1 import ADVICE, Stix1Reader
+from threatshare.findings.formats.stix1_converter import installed
+from threatshare.findings.formats.stix_bundle import StixReader
 from threatshare.findings.readers import reader_named, reader_names
-from threatshare.findings.stix1 import ADVICE, Stix1Reader
-from threatshare.findings.stix1_converter import installed
-from threatshare.findings.stix_bundle import StixReader
 from threatshare.model import Finding, Kind, Observation, Role, Tlp
 from threatshare.ports import Reader
 from threatshare.stix.observables import canonical

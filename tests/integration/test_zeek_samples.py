@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from threatshare.config import OwnAssets
-from threatshare.findings.zeek import ZeekReader
+from threatshare.findings.formats.zeek import ZeekReader
 from threatshare.model import Finding, Reject, Role
 
 NOTHING_KNOWN = OwnAssets()

@@ -53,8 +53,8 @@ from threatshare.exports.blocklist import write_blocklist
 from threatshare.exports.bundle import write_bundle
 from threatshare.exports.rows import ExportRow
 from threatshare.exports.table import write_table
-from threatshare.findings.fieldmap import FieldMapReader
-from threatshare.findings.fieldmap_settings import FieldMap
+from threatshare.findings.formats.fieldmap import FieldMapReader
+from threatshare.findings.formats.fieldmap_settings import FieldMap
 from threatshare.findings.readers import reader_named, reader_names
 from threatshare.model import CollectionKind, Finding, Kind, Reject, Role, Tlp, moment
 from threatshare.policy import gate, privacy

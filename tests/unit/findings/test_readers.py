@@ -175,7 +175,7 @@ def test_listing_readers_imports_none_of_them() -> None:
     """Discovery costs no reader's libraries."""
     code = (
         "import sys; from threatshare.findings.readers import reader_names; assert reader_names();"
-        "heavy = ('threatshare.findings.suricata', 'publicsuffix', 'idna', 'stix2');"
+        "heavy = ('threatshare.findings.formats.suricata', 'publicsuffix', 'idna', 'stix2');"
         "print([module for module in sys.modules if module.startswith(heavy)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
