@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime
 from pathlib import Path
 
 import click
 
-from threatshare.cli.output import emit, say, table
+from threatshare.cli.agreement_changes import diff
+from threatshare.cli.agreement_views import history, iep, import_, show
+from threatshare.cli.days import Day
+from threatshare.cli.output import emit, safe, say, table
 from threatshare.config import AGREEMENTS_DIR
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.model import Tlp
 from threatshare.node import opened
 from threatshare.policy import agreements
+from threatshare.store.agreements import keep_versions, unnumbered_changes
 
 _LABELS = [tlp.label for tlp in Tlp]
-
-
-class Day(click.DateTime):
-    """A day as YYYY-MM-DD."""
-
-    def __init__(self) -> None:
-        super().__init__(formats=["%Y-%m-%d"])
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:  # type: ignore[override]
-        """Drops the time of day."""
-        found: datetime = super().convert(value, param, ctx)
-        return found.date()
 
 
 @click.group()
@@ -93,25 +84,34 @@ def add(directory: Path, /, partner: str, as_json: bool, unsigned: bool, **said:
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def check(directory: Path, as_json: bool) -> None:
-    """Check every agreement: files, standing, what is due. Exit code 3: a file is wrong."""
+    """Check every agreement: files, standing, what is due. Exit code 1: one is not in force; 3: a file is wrong.
+
+    What is in force is kept with its digest: see `agreement history`.
+    """
     with opened(directory) as node:
-        wrong = agreements.check(node.directory)
-        if wrong:
-            for message in wrong:
-                say(message)
-            raise ConfigurationError(f"{len(wrong)} agreement file(s) cannot be used")
-        due = []
-        for partner, one in node.agreements.items():
-            refusals = [reason.text for reason in agreements.standing(one, node.today())]
-            warned = agreements.warnings(one, node.today())
-            due += refusals
+        today = node.today()
+        read, wrong = agreements.read_agreements(node.directory)
+        unnumbered: dict[str, str] = {}
+        if not wrong:
+            keep_versions(node.store, node.directory, read, today, node.now())
+            unnumbered = unnumbered_changes(node.store.conn)
+    due = False
+    for partner, one in read.items():
+        refusals = [reason.text for reason in agreements.standing(one, today)]
+        warned = [*agreements.warnings(one, today), *([unnumbered[partner]] if partner in unnumbered else [])]
+        due = due or bool(refusals)
+        if as_json:
             told = {"partner": partner, "in_force": not refusals, "problems": refusals, "warnings": warned}
-            if as_json:
-                emit(told)
-            else:
-                click.echo(f"{partner}: {'in force until ' + str(one.expires_on) if not refusals else 'not in force'}")
-                for text in [*refusals, *warned]:
-                    click.echo(f"    {text}")
+            emit(told | {"version": one.version, "digest": agreements.digest_of(one)})
+        else:
+            until = agreements.in_force_until(one, today)
+            click.echo(f"{partner}: {'not in force' if until is None else f'in force until {until}'}")
+            for text in [*refusals, *warned]:
+                click.echo(f"    {safe(text)}")
+    if wrong:
+        for message in wrong:
+            say(safe(message))
+        raise ConfigurationError(f"{len(wrong)} agreement file(s) cannot be used; nothing is published until they can")
     if due:
         sys.exit(1)
 
@@ -119,7 +119,7 @@ def check(directory: Path, as_json: bool) -> None:
 @agreement.command("list")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def show(directory: Path, as_json: bool) -> None:
+def listed(directory: Path, as_json: bool) -> None:
     """List the agreements."""
     headings = ("partner", "kind", "max_tlp", "from", "until", "signed", "in_force")
     with opened(directory) as node:
@@ -133,3 +133,15 @@ def show(directory: Path, as_json: bool) -> None:
             emit(dict(zip(headings, row, strict=True)))
     else:
         table(headings, rows)
+
+
+@agreement.command()
+def schema() -> None:
+    """Print the JSON Schema of agreement files, for editors."""
+    from threatshare.policy.agreement_schema import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+for command in (show, history, iep, import_, diff):
+    agreement.add_command(command)

@@ -190,6 +190,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             decision INTEGER NOT NULL,
             PRIMARY KEY (observable, sensor)
         ) WITHOUT ROWID;
+        CREATE INDEX decided_role_decision ON decided_role (decision);
         CREATE TABLE decided_release (
             collection INTEGER NOT NULL,
             object_id TEXT NOT NULL,
@@ -266,6 +267,94 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             PRIMARY KEY (account, digest)
         ) WITHOUT ROWID;
         CREATE INDEX posted_at ON posted (at);
+        """,
+    ),
+    (
+        "0004_ledger",
+        """
+        CREATE TABLE ledger_terms (
+            number INTEGER PRIMARY KEY,
+            text TEXT NOT NULL UNIQUE
+        ) STRICT;
+        CREATE TABLE ledger (
+            number INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            terms INTEGER NOT NULL,
+            entry INTEGER NOT NULL,
+            object ANY NOT NULL,
+            version INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            hash BLOB NOT NULL
+        ) STRICT;
+        """,
+    ),
+    (
+        "0005_push",
+        """
+        CREATE TABLE push_target (
+            name TEXT PRIMARY KEY,
+            destination BLOB NOT NULL,
+            collection INTEGER NOT NULL,
+            position INTEGER NOT NULL DEFAULT 0,
+            reached INTEGER NOT NULL DEFAULT 0,
+            last_run INTEGER,
+            last_success INTEGER,
+            not_before INTEGER,
+            failures INTEGER NOT NULL DEFAULT 0,
+            parked BLOB,
+            report TEXT
+        );
+        CREATE TABLE delivery (
+            number INTEGER PRIMARY KEY,
+            target TEXT NOT NULL,
+            collection INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL,
+            again INTEGER NOT NULL,
+            objects INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            polled INTEGER,
+            status_id TEXT,
+            accepted INTEGER NOT NULL DEFAULT 0,
+            pending INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0,
+            tries INTEGER NOT NULL DEFAULT 0,
+            error TEXT
+        );
+        CREATE UNIQUE INDEX delivery_sending ON delivery (target) WHERE state = 'sending';
+        CREATE INDEX delivery_pending ON delivery (target) WHERE state = 'pending';
+        CREATE INDEX delivery_target ON delivery (target, number);
+        CREATE INDEX delivery_seq ON delivery (collection, first_seq);
+        CREATE TABLE undelivered (
+            target TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            object_id TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            message TEXT NOT NULL,
+            tries INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            delivery INTEGER,
+            PRIMARY KEY (target, seq)
+        ) WITHOUT ROWID;
+        CREATE INDEX undelivered_delivery ON undelivered (delivery) WHERE delivery IS NOT NULL;
+        """,
+    ),
+    (
+        "0006_agreements",
+        """
+        CREATE TABLE agreement_version (
+            number INTEGER PRIMARY KEY,
+            partner TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            digest TEXT NOT NULL,
+            text TEXT NOT NULL,
+            since INTEGER NOT NULL,
+            until INTEGER
+        );
+        CREATE INDEX agreement_version_partner ON agreement_version (partner, number);
+        CREATE UNIQUE INDEX agreement_version_current ON agreement_version (partner) WHERE until IS NULL;
         """,
     ),
 )

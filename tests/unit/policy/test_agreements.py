@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -14,10 +15,14 @@ from threatshare.model import Verdict
 from threatshare.policy.agreements import (
     Agreement,
     Contact,
+    Event,
+    Inbound,
     LegalBasis,
     Outbound,
     check,
     digest,
+    digest_of,
+    in_force_until,
     load_agreements,
     new_agreement_text,
     standing,
@@ -92,6 +97,25 @@ def test_no_folder_no_agreements(tmp_path: Path) -> None:
         ),
         (("[outbound]", "[inbound]\nonward_max_tlp = 'amber'\n[outbound]"), "inbound.onward_max_tlp"),
         (("[outbound]", "[outbound"), "is not valid TOML"),
+        (('"green"', '"white"'), "wanted amber, amber+strict, clear, green, red"),
+        (("expires_on = 2026-12-31", "expires_on = 'June'"), "wanted a day like 2026-12-31"),
+        (
+            ("[outbound]", "[[contacts]]\nroll = 'legal'\n[outbound]"),
+            "unknown key contacts[0].roll; did you mean role",
+        ),
+        (("[outbound]", "[[contacts]]\nrole = 'king'\nname='x'\nchannel='y'\n[outbound]"), "'king' was given."),
+        (("[outbound]", "[event]\nstrat = 2026-06-01\n[outbound]"), "unknown key event.strat; did you mean start?"),
+        (("[outbound]", "[event]\nend = 2027-01-01\n[outbound]"), "event.end is 2027-01-01, wanted a day of the agree"),
+        (("[outbound]", "[event]\nstart = 2025-01-01\n[outbound]"), "event.start is 2025-01-01, wanted a day of the"),
+        (
+            ("[outbound]", "[event]\nstart = 2026-06-02\nend = 2026-06-01\n[outbound]"),
+            "event.end is 2026-06-01, which lies before its beginning 2026-06-02",
+        ),
+        (("[outbound]", "[outbound]\napproval = 'robot'"), "outbound.approval: 'robot' was given."),
+        (("[outbound]", "[outbound]\nmax_age_days = 0"), "outbound.max_age_days: 0 was given."),
+        (("[outbound]", "[inbound]\nonward_partners = ['../x']\n[outbound]"), "inbound.onward_partners[0]"),
+        (("[outbound]", "[iep]\nid = 'x'\n[outbound]"), "iep.id: 'x' was given."),
+        (('"north"', '"' + "[" * 9 + '"'), "partner: '[[[[[[[[[' was given."),
     ],
 )
 def test_what_is_wrong_is_said_exactly(tmp_path: Path, change: tuple[str, str], wanted: str) -> None:
@@ -133,6 +157,8 @@ def test_a_source_belongs_to_one_partner(tmp_path: Path) -> None:
         (agreement(expires_on=TODAY - DAY), "expired on 2026-06-14"),
         (agreement(legal_basis=(LegalBasis("law", TODAY - 9 * DAY, TODAY - DAY),)), "no legal basis in force: law"),
         (agreement(legal_basis=(LegalBasis("law", TODAY + DAY),)), "no legal basis in force: law"),
+        (agreement(event=Event("games", TODAY + DAY)), "is for games only, which begins on 2026-06-16"),
+        (agreement(event=Event(end=TODAY - DAY)), "is for a time only, which ended on 2026-06-14"),
     ],
 )
 def test_not_in_force(one: Agreement | None, wanted: str) -> None:
@@ -156,10 +182,26 @@ def test_in_force_from_the_first_to_the_last_day() -> None:
         effective_from=TODAY,
         expires_on=TODAY,
         legal_basis=(LegalBasis("old law", TODAY - 9 * DAY, TODAY - DAY), LegalBasis("law", TODAY, TODAY)),
+        event=Event("games", TODAY, TODAY),
     )
     assert standing(edge, TODAY) == []
     assert standing(edge, TODAY - DAY)
     assert standing(edge, TODAY + DAY)
+
+
+def test_in_force_until_the_first_end() -> None:
+    """The last day in force is that of the agreement, the event, or legal bases without a gap, whichever is first."""
+    first, next_one = LegalBasis("a", TODAY - DAY, TODAY + 3 * DAY), LegalBasis("b", TODAY + 4 * DAY, TODAY + 9 * DAY)
+    for one, wanted in (
+        (agreement(), date(2026, 12, 31)),
+        (agreement(event=Event(end=TODAY)), TODAY),
+        (agreement(legal_basis=(next_one, first)), TODAY + 9 * DAY),
+        (agreement(legal_basis=(first, LegalBasis("b", TODAY + 5 * DAY))), TODAY + 3 * DAY),
+        (agreement(legal_basis=(first, LegalBasis("b", TODAY))), date(2026, 12, 31)),
+        (agreement(signed_on=None), None),
+    ):
+        assert in_force_until(one, TODAY) == wanted
+        assert wanted is None or (not standing(one, wanted) and standing(one, wanted + DAY))
 
 
 @pytest.mark.parametrize(
@@ -167,12 +209,13 @@ def test_in_force_from_the_first_to_the_last_day() -> None:
     [(61, None), (60, "within 60 days"), (30, "within 30 days"), (7, "within 7 days"), (-1, "1 days ago")],
 )
 def test_warned_of_ends_and_reviews(left: int, wanted: str | None) -> None:
-    """Expiry, review and legal bases are announced 60, 30 and 7 days ahead, and told when they are past."""
+    """Expiry, review, legal bases and events are announced 60, 30 and 7 days ahead, and told when they are past."""
     when = TODAY + left * DAY
     for one in (
         agreement(expires_on=when),
         agreement(review_due=when),
         agreement(legal_basis=(LegalBasis("law", date(2026, 1, 1), when),)),
+        agreement(event=Event("games", date(2026, 1, 1), when)),
     ):
         said = warnings(one, TODAY)
         assert len(said) == (wanted is not None)
@@ -190,13 +233,89 @@ def test_warned_of_contacts_that_nobody_has_verified() -> None:
     assert "operational contact soc was never verified" in said[1]
 
 
+@pytest.mark.parametrize(
+    ("every", "left", "wanted"),
+    [
+        (180, 61, None),
+        (180, 60, "within 60 days: 2026-08-14, in 60 days"),
+        (180, 30, "within 30 days"),
+        (180, 7, "within 7 days"),
+        (30, 30, None),
+        (30, 7, "within 7 days"),
+    ],
+)
+def test_warned_of_contacts_ahead(every: int, left: int, wanted: str | None) -> None:
+    """A contact that is to be verified soon is told ahead, as far as a third of the time between two verifications."""
+    contact = Contact("legal", "desk", "mail", TODAY + (left - every) * DAY, every)
+    said = warnings(agreement(contacts=(contact,)), TODAY)
+    assert len(said) == (wanted is not None)
+    assert wanted is None or wanted in said[0]
+
+
+def test_warned_of_blocking_that_the_same_file_forbids() -> None:
+    """Who may block, but may not act, is told so; who may act, is not."""
+    forbidden = [Inbound(may_block=True, permitted_actions="none"), Inbound(may_block=True, pap_default="amber")]
+    assert all("inbound.may_block" in warnings(agreement(inbound=one), TODAY)[0] for one in forbidden)
+    assert warnings(agreement(inbound=Inbound(may_block=True, pap_default="green")), TODAY) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff",
+        b"a = " + b"[" * 5_000,
+        b"a = " + b"9" * 5_000,
+        b"expires_on = 2026-02-30",
+        b"[[contacts]]\nverify_every_days = 99999999999999999999",
+        b"outbound = 3",
+        b"contacts = [1]",
+        b"",
+    ],
+)
+def test_check_survives_any_text(tmp_path: Path, text: bytes) -> None:
+    """What no agreement can be read from is a message that begins with the file, never an exception."""
+    file = write(tmp_path, "")
+    file.write_bytes(text)
+    (tmp_path / "agreements" / "folder.toml").mkdir()
+    wrong = check(tmp_path)
+    assert len(wrong) == 2
+    assert str(file) in wrong[1]
+
+
+def test_the_last_days_of_the_calendar_are_no_obstacle() -> None:
+    """A verification that would fall behind the year 9999 is not due."""
+    contact = Contact("legal", "desk", "mail", date(9999, 12, 1), 10**12)
+    assert warnings(agreement(contacts=(contact,), expires_on=date.max), TODAY) == []
+
+
+def test_a_default_that_is_written_out_changes_no_digest(tmp_path: Path) -> None:
+    """The digest tells terms apart, not ways to write them; as hexadecimal digits it is the same."""
+    write(tmp_path, SMALLEST + 'min_score = 0\n[inbound]\non_expiry = "freeze"\n[event]\n')
+    read = load_agreements(tmp_path)["north"]
+    assert digest_of(read) == digest_of(agreement()) == digest(agreement()).hex()
+    assert (
+        digest_of(read)
+        == sha256(
+            b'{"effective_from":"2026-01-01","expires_on":"2026-12-31","outbound":{"max_tlp":"green"},'
+            b'"partner":"north","signed_on":"2026-01-02"}'
+        ).hexdigest()
+    )
+
+
 def test_digest_is_of_the_content(tmp_path: Path) -> None:
     """Order, spacing and comments of the file do not change the digest; any value does."""
     lines = SMALLEST.strip().splitlines()
     write(tmp_path, "# a comment\n" + "\n\n".join([*lines[3::-1], *lines[4:]]))
     assert digest(load_agreements(tmp_path)["north"]) == digest(agreement())
-    changed = [agreement(outbound=Outbound("clear")), agreement(version=2), agreement(expires_on=date(2026, 12, 30))]
-    assert len({digest(one) for one in [agreement(), *changed]}) == 4
+    changed = [
+        agreement(outbound=Outbound("clear")),
+        agreement(version=2),
+        agreement(expires_on=date(2026, 12, 30)),
+        agreement(event=Event("games")),
+        agreement(contacts=(Contact("legal", "desk", "mail"),)),
+        agreement(contacts=(Contact("legal", "desk", "mail", pgp="0000"),)),
+    ]
+    assert len({digest(one) for one in [agreement(), *changed]}) == 7
 
 
 def test_a_new_file_can_be_used_as_it_is(tmp_path: Path) -> None:
@@ -238,10 +357,14 @@ def test_no_file_for_impossible_values(partner: str, tlp: str, until: date) -> N
 def test_every_key_of_the_new_file_is_one_that_is_known() -> None:
     """The keys that the new file shows commented out are real ones: uncommented, they are read."""
     text = new_agreement_text("north", "green", date(2027, 1, 1), TODAY)
-    plain = "\n".join(line.removeprefix("# ") if " = " in line or "[[" in line else line for line in text.splitlines())
-    plain = plain.replace("YYYY-MM-DD   without it nothing leaves", "2026-01-01").replace("YYYY-MM-DD", "2026-01-01")
+    plain = "\n".join(
+        line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in text.splitlines()
+    )
+    plain = plain.replace("YYYY-MM-DD   without it nothing leaves", "2026-01-01").replace("YYYY-MM-DD", "2026-06-15")
     plain = plain.replace('"of the signed document"', f'"{"a" * 64}"').replace('name = ""', 'name = "x"')
     read = msgspec.convert(tomllib.loads(plain.replace('channel = ""', 'channel = "x"')), Agreement)
     assert read.contacts
     assert read.legal_basis
     assert read.inbound.onward_max_tlp == "green"
+    assert read.breach.notify_within_hours == 24
+    assert read.event.end == date(2026, 6, 15)
