@@ -18,6 +18,8 @@ class RowFormat:
     summary: str
     """For ``--help`` and the reference."""
     write: Callable[[Iterable[ExportRow]], Iterator[str]]
+    blocking: bool
+    """Whether its reader acts on it unasked: then nothing stands in it that may not be blocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,14 @@ class ObjectFormat:
 
     summary: str
     write: Callable[[Iterable[bytes], str], Iterator[bytes]]
+    blocking: bool
+    """As for ``RowFormat``."""
 
 
 FORMATS: Mapping[str, RowFormat | ObjectFormat] = {
-    "csv": RowFormat("a table with score, sources and times, safe to open in a spreadsheet", write_table),
-    "blocklist": RowFormat("values alone, one a line, for devices that block", write_blocklist),
-    "stix": ObjectFormat("a STIX 2.1 bundle of merged indicators, one an observable", write_bundle),
+    "csv": RowFormat(
+        "a table with score, sources and times, safe to open in a spreadsheet", write_table, blocking=False
+    ),
+    "blocklist": RowFormat("values alone, one a line, for devices that block", write_blocklist, blocking=True),
+    "stix": ObjectFormat("a STIX 2.1 bundle of merged indicators, one an observable", write_bundle, blocking=False),
 }

@@ -14,7 +14,7 @@ from threatshare.config import OwnAssets, Purpose
 from threatshare.errors import BadValue
 from threatshare.model import CollectionKind, Marking, Observable, Tlp
 from threatshare.policy.agreements import Agreement
-from threatshare.policy.markings import effective, marking_of
+from threatshare.policy.markings import NOT_DEFINED, effective, marking_of
 from threatshare.policy.never_share import NeverShare
 
 OWN = "own"
@@ -114,24 +114,26 @@ def candidate_of(
     about: str | None = None,
     score: int | None = None,
     approved: Mapping[str, str] | None = None,
+    defined: Mapping[str, Marking] = NOT_DEFINED,
 ) -> Candidate:
     """Makes a candidate of an object's JSON text; raises BadValue where that is no object.
 
     ``default_tlp`` counts where the object carries no TLP, as its source's agreement or feed says;
     our own objects have none, since they are always marked. ``approved`` names by rule id the persons who released
-    it, each as ``NAME on DATE: reason``.
+    it, each as ``NAME on DATE: reason``. ``defined`` gives what markings mean according to the source
+    (``store.definitions``), where their ids do not tell; our own objects bear no such markings.
     """
     try:
         content = _read(body)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise BadValue(f"no JSON object: {problem}") from problem
-    marking = read_marking(content)
+    marking = read_marking(content, defined)
     if default_tlp is not None:
         marking = effective(marking, default_tlp)
     return Candidate(content, tuple(observables), marking, source, origin, about, score, approved or {})
 
 
-def read_marking(content: Mapping[str, Any]) -> Marking:
+def read_marking(content: Mapping[str, Any], defined: Mapping[str, Marking] = NOT_DEFINED) -> Marking:
     """Gives the marking that an object carries, on itself and on its parts.
 
     What should be a list of ids and is not counts as one unknown marking.
@@ -139,9 +141,9 @@ def read_marking(content: Mapping[str, Any]) -> Marking:
     refs = _texts(content.get("object_marking_refs", ()))
     granular = content.get("granular_markings", ())
     if not granular:
-        return marking_of(refs)
+        return marking_of(refs, (), defined)
     parts = granular if isinstance(granular, list) else [granular]
-    return marking_of(refs, _texts([_part(one) for one in parts if not _is_language(one)]))
+    return marking_of(refs, _texts([_part(one) for one in parts if not _is_language(one)]), defined)
 
 
 def _is_language(part: object) -> bool:

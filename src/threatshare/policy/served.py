@@ -16,6 +16,7 @@ from threatshare.model import Micros, Reason
 from threatshare.policy import rules
 from threatshare.policy.candidates import OWN, Audience, Candidate, read_marking
 from threatshare.policy.fields import is_canonical_marking
+from threatshare.stix.marking_definitions import PAP_IDS
 from threatshare.stix.timestamps import read_timestamp
 from threatshare.stix.tlp import TLP_IDS
 
@@ -55,10 +56,10 @@ def second_look(candidate: Candidate, body: bytes, audience: Audience) -> dict[s
     found = set(_MARKING_ID.findall(body))
     if b"\\u" in body:
         found |= set(_MARKING_ID.findall(_write(content)))
-    marking = read_marking(content)
-    levels = [_TLP_BY_BYTES.get(ref) for ref in found] + [marking.tlp]
+    marking, read = read_marking(content), _read_otherwise(candidate)
+    levels = [_TLP_BY_BYTES.get(ref) for ref in found - read] + [marking.tlp]
     faults = []
-    if marking.unknown or None in levels[:-1]:
+    if any(ref.encode() not in read for ref in marking.unknown) or None in levels[:-1]:
         faults.append("what would be served bears a marking that this node cannot read")
     if marking.tlp is None:
         faults.append("what would be served carries no TLP marking")
@@ -66,6 +67,14 @@ def second_look(candidate: Candidate, body: bytes, audience: Audience) -> dict[s
     if ceiling is None or any(level is not None and level > ceiling for level in levels):
         faults.append(f"what would be served is marked above the ceiling of {audience.name}")
     return [rules.refuse(SERVED_BYTES, fault) for fault in faults] or content
+
+
+def _read_otherwise(candidate: Candidate) -> frozenset[bytes]:
+    """Gives the markings beside TLP that rules have looked at: none of ours, of others PAP and what is defined."""
+    if candidate.source == OWN:
+        return frozenset()
+    marking = candidate.marking
+    return frozenset(ref.encode() for ref in (*PAP_IDS, *marking.statements, *marking.policies))
 
 
 def _says_twice(body: bytes) -> bool:

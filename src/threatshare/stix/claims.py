@@ -6,13 +6,18 @@ from msgspec import Struct
 
 from threatshare.errors import BadValue
 from threatshare.model import Micros, Observable, Tlp
+from threatshare.stix.marking_definitions import FIXED
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import read_timestamp
-from threatshare.stix.tlp import TLP_IDS
 
 UNKNOWN_MARKING = 9
-"""Stored in place of a TLP rank where an object names a marking that we cannot read: above every ceiling."""
+"""Stored in place of a TLP rank where an object names a marking without fixed meaning: above every ceiling."""
+
+NO_BLOCK = 4
+BY_DEFINITION = 8
+"""Bits of ``NewClaim.handling`` and ``claim.flags``: it must not be blocked on this word; what its marking means has
+to be looked up among its source's definitions, until when it counts as unknown."""
 
 MAX_AHEAD: Micros = 300_000_000
 """How far in the future ``modified`` may lie (5 minutes), so that no object can stay the latest for ever."""
@@ -34,6 +39,8 @@ class NewClaim(Struct, gc=False):
     """Rank of the effective TLP, or UNKNOWN_MARKING."""
     revoked: bool
     benign: bool
+    handling: int = 0
+    """Bits NO_BLOCK and BY_DEFINITION."""
 
 
 def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> NewClaim | None:
@@ -53,6 +60,7 @@ def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> 
         if not read.revoked:
             raise BadValue(f"{read.id}: {problem}") from problem
         valid_from, valid_until, observables = version, None, ()
+    tlp, handling = _marked(read, default_tlp)
     return NewClaim(
         observables,
         read.created_by_ref,
@@ -60,9 +68,10 @@ def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> 
         version,
         valid_from,
         valid_until,
-        strictest(read, default_tlp),
+        tlp,
         read.revoked,
         _is_benign(read),
+        handling,
     )
 
 
@@ -94,4 +103,21 @@ def speaks_stix(read: Received) -> bool:
 
 def strictest(read: Received, default_tlp: Tlp) -> int:
     """Gives the most restrictive TLP rank of an object and its parts; the default where it has none."""
-    return max((TLP_IDS.get(ref, UNKNOWN_MARKING) for ref in read.marking_refs), default=int(default_tlp))
+    return _marked(read, default_tlp)[0]
+
+
+_UNREAD = UNKNOWN_MARKING, NO_BLOCK | BY_DEFINITION
+_NO_TLP = -1
+_RANKS = {
+    ref: (_NO_TLP if one.tlp is None else int(one.tlp), 0 if one.may_block else NO_BLOCK) for ref, one in FIXED.items()
+}
+
+
+def _marked(read: Received, default_tlp: Tlp) -> tuple[int, int]:
+    """Gives rank and handling of an object and its parts, the most restrictive of each."""
+    tlp, handling = _NO_TLP, 0
+    for ref in read.marking_refs:
+        rank, bits = _RANKS.get(ref, _UNREAD)
+        tlp = max(tlp, rank)
+        handling |= bits
+    return int(default_tlp) if tlp == _NO_TLP else tlp, handling

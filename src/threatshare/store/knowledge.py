@@ -26,7 +26,8 @@ from threatshare.triage.score import ClaimRow, assess
 
 REVOKED = 1
 BENIGN = 2
-"""Bits of ``claim.flags``; either makes the claim weigh nothing."""
+"""Bits of ``claim.flags``; either makes the claim weigh nothing. The others are those of ``NewClaim.handling``."""
+_VOID = REVOKED | BENIGN
 
 CapOf = Callable[[Observable], str | None]
 """Tells ``lookups.OWN_ASSET``, the known-benign list that holds an observable, or None."""
@@ -161,11 +162,13 @@ def _claim_rows(
         if claim is None:
             continue
         origin = origins.number(source.lineage or claim.origin or source.name)
-        flags = (REVOKED if claim.revoked else 0) | (BENIGN if claim.benign else 0)
+        flags = (REVOKED if claim.revoked else 0) | (BENIGN if claim.benign else 0) | claim.handling
         heft = weights.get(claim.confidence)
         if heft is None:
             heft = weights[claim.confidence] = weight(claim.confidence, reliability)
-        about = ClaimRow(origin, 0.0 if flags else heft, claim.observed, claim.valid_from, claim.valid_until, number)
+        about = ClaimRow(
+            origin, 0.0 if flags & _VOID else heft, claim.observed, claim.valid_from, claim.valid_until, number
+        )
         object_key = one.key
         for observable in claim.observables:
             key = key_of(f"{observable.kind}|{observable.value}".encode())
@@ -218,7 +221,7 @@ def _recall(
         key = known[number]
         claims = touched[key].claims
         if obj not in claims and (key, obj) not in gone:
-            heft = 0.0 if flags else weight(confidence, reliabilities[source])
+            heft = 0.0 if flags & _VOID else weight(confidence, reliabilities[source])
             claims[obj] = (flags, ClaimRow(origin, heft, observed, valid_from, valid_until, source))
         elif flags & REVOKED:
             void.add(obj)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from threatshare.model import Claim, Evidence, Marking, Micros, Observable, Tlp
+from threatshare.stix.claims import BY_DEFINITION, NO_BLOCK, UNKNOWN_MARKING
 from threatshare.store.connection import Connection
-from threatshare.store.keys import CODE_KIND, KeyOf, observable_key
-
-_UNKNOWN_MARKING = 9
+from threatshare.store.definitions import markings
+from threatshare.store.keys import CODE_KIND, KeyOf, key_maker, observable_key, store_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,26 @@ class HeldClaim:
 
 
 def claims_about(conn: Connection, numbers: Sequence[int]) -> dict[int, list[HeldClaim]]:
-    """Gives every claim about some observables, by observable number, without the indicators' ids."""
-    found: dict[int, list[HeldClaim]] = {}
-    for row in conn.execute(
+    """Gives every claim about some observables, by observable number, without the indicators' ids.
+
+    What rests on definitions of its source is marked as they say now; where one cannot be read, as unknown.
+    """
+    rows = conn.execute(
         "SELECT observable, object, s.name, s.reliability, o.name, confidence, observed, valid_from, valid_until,"
-        " tlp, flags FROM claim JOIN source s ON s.number = claim.source JOIN origin o ON o.number = claim.origin"
+        " tlp, flags, s.number, s.default_tlp"
+        " FROM claim JOIN source s ON s.number = claim.source JOIN origin o ON o.number = claim.origin"
         " WHERE observable IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(numbers)),),
-    ):
-        number, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags = row
-        marking = Marking(Tlp(tlp)) if tlp != _UNKNOWN_MARKING else Marking(None, ("unknown",))
+    ).fetchall()
+    defined = {row[1]: (row[11], Tlp(row[12])) for row in rows if row[10] & BY_DEFINITION}
+    looked_up = markings(conn, key_maker(store_secret(conn)), defined) if defined else {}
+    found: dict[int, list[HeldClaim]] = {}
+    for row in rows:
+        number, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags, _, _ = row
+        marking = looked_up[obj] if obj in looked_up else _marking(tlp, flags)
+        if marking.unknown:
+            # Whatever TLP it has beside: nobody acts on what may forbid anything.
+            marking = Marking(None, marking.unknown)
         claim = Claim(
             source,
             "",
@@ -82,8 +92,16 @@ def claims_about(conn: Connection, numbers: Sequence[int]) -> dict[int, list[Hel
             bool(flags & 2),
             marking,
         )
-        found.setdefault(number, []).append(HeldClaim(obj, claim, tlp))
+        rank = UNKNOWN_MARKING if marking.tlp is None else int(marking.tlp)
+        found.setdefault(number, []).append(HeldClaim(obj, claim, rank))
     return found
+
+
+def _marking(tlp: int, flags: int) -> Marking:
+    """Gives the marking that a claim's row tells, without the label of PAP."""
+    if tlp == UNKNOWN_MARKING:
+        return Marking(None, ("unknown",))
+    return Marking(Tlp(tlp), may_block=not flags & NO_BLOCK)
 
 
 def current_bodies(conn: Connection, objects: Iterable[int]) -> dict[int, bytes]:

@@ -21,6 +21,10 @@ from threatshare.triage.score import assess, rows_of
 CEILING = Tlp.AMBER_STRICT
 """RED is for named recipients: it takes no part in what a SIEM is told."""
 
+MONITOR_ONLY = "action:monitor-only"
+"""Label of a value that no marking lets us block: PAP AMBER or RED, a policy that forbids it (IEP, ACS)."""
+
+_HOUR: Micros = 3_600_000_000
 _NOT_TOKEN = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -50,7 +54,12 @@ def merge(
     standing = [one for one in visible if _stands(one, observable.kind, now)]
     object_id = siem_indicator_id(identity, observable)
     served = score >= floor and bool(standing)
-    again = _look_again(observable.kind, visible, evidence, floor if served else None, now, len(visible) < len(claims))
+    hidden = len(visible) < len(claims)
+    moments = [
+        _look_again(observable.kind, visible, evidence, floor if served else None, now, hidden),
+        _marked_anew(claims, observable.kind, now),
+    ]
+    again = min((at for at in moments if at is not None), default=None)
     if not served:
         text = f"score {score} is under the floor of {floor}" if visible else "every claim is marked above the ceiling"
         return Merged(object_id, score, None, Reason("siem-floor", Verdict.REFUSE, text), b"", again)
@@ -58,7 +67,8 @@ def merge(
     tlp = max(one.marking.tlp or Tlp.CLEAR for one in standing)
     ends = whole_milliseconds(max(_end(one, observable.kind) for one in standing))
     begins = whole_milliseconds(min(min(one.valid_from for one in standing), ends - 1000))
-    labels = [f"score:{band}", *sorted({f"source:{_token(one.source)}" for one in standing})]
+    watched = [] if any(one.marking.may_block_at(now) for one in standing) else [MONITOR_ONLY]
+    labels = [f"score:{band}", *watched, *sorted({f"source:{_token(one.source)}" for one in standing})]
     facts = IndicatorFacts(object_id, observable, identity, 0, 0, begins, ends, score, tlp, labels)
     digest = blake2b(f"{tlp}|{begins}|{ends}|{labels}".encode(), digest_size=16).digest()
     return Merged(object_id, score, facts, Reason("siem-floor", Verdict.RELEASE, f"score {score}"), digest, again)
@@ -83,6 +93,24 @@ def _look_again(
         last = min([*moments, max(_end(one, kind) for one in visible if _stands(one, kind, now))])
         below = bisect_left(range(now, last), True, key=lambda at: assess(kind, rows, evidence, at)[0] < (floor or 0))
         moments.append(now + below)
+    return min(moments, default=None)
+
+
+def _marked_anew(claims: Sequence[Claim], kind: Kind, now: Micros) -> Micros | None:
+    """Finds when a marking may mean something else: a policy begins or ends, a definition may have come meanwhile.
+
+    Definitions nearly always come with what they mark. For one that did not we look after an hour, then after as
+    long again as the claim is old, at least once a day, until the claim has ended.
+    """
+    moments: list[Micros] = []
+    for one in claims:
+        marking = one.marking
+        if marking.unknown and not (one.revoked or one.benign) and now < _end(one, kind):
+            moments.append(now + min(max(now - one.observed, _HOUR), 24 * _HOUR))
+        if marking.begins is not None and marking.begins > now:
+            moments.append(marking.begins)
+        if marking.ends is not None and marking.ends >= now:
+            moments.append(marking.ends + 1)
     return min(moments, default=None)
 
 
