@@ -1,12 +1,13 @@
 """One collection's way out: what a batch of decisions puts into it, takes back from it, and leaves on record.
 
-Nothing enters a collection of ours except as ``Cleared``, which only the gate makes. Entries and the
-decisions on them are written in the caller's transaction.
+Nothing enters a collection of ours except as ``Cleared``, which only the gate makes. Entries, the decisions
+on them and their rows in the ledger are written in the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -14,14 +15,19 @@ from hashlib import sha256
 import msgspec
 
 from threatshare.model import Collection, CollectionKind, Decision, Micros, Reason, Verdict
-from threatshare.policy.gate import Audience, Cleared, Facts, clear_withdrawal, policy_of
+from threatshare.policy import agreements
+from threatshare.policy.gate import WITHDRAWAL, Audience, Cleared, Facts, clear_withdrawal, policy_of
 from threatshare.stix import objects
 from threatshare.store.connection import Connection
-from threatshare.store.entries import NewEntry, append_entries, held_body
+from threatshare.store.entries import SEQ_BITS, NewEntry, append_entries, held_body
+from threatshare.store.ledger import Agreed, Line, Terms, What, record
 from threatshare.store.releases import Release, save_releases
 
 _SHOWN = 1_000
 """Decisions that a report carries at most."""
+_LIFTED = "; released by "
+_PERSON = re.compile(rf"{_LIFTED}(.+?) on \d{{4}}-\d{{2}}-\d{{2}}: ").search
+"""Who lifted a hold, as the gate's reason names him; what he wrote beside it stays out of the ledger."""
 
 
 @dataclass(slots=True)
@@ -33,8 +39,17 @@ class PublishReport:
     held: int = 0
     refused: int = 0
     withdrawn: int = 0
+    changes: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(``release`` or ``withdraw``, collection alias, object id, name) of what changes, the first thousand."""
     decisions: list[tuple[str, str, Decision]] = field(default_factory=list)
     """(collection alias, object id, decision) of what was examined, the first thousand."""
+
+    def change(self, what: str, alias: str, cleared: Cleared) -> None:
+        """Keeps what goes out for showing."""
+        if len(self.changes) < _SHOWN:
+            content = msgspec.json.decode(cleared.body)
+            name = str(content.get("name") or content.get("sighting_of_ref") or cleared.type)
+            self.changes.append((what, alias, cleared.object_id, name))
 
     def note(self, alias: str, object_id: str, decision: Decision) -> None:
         """Counts a decision that lets nothing out, and keeps it for showing."""
@@ -61,6 +76,12 @@ class Outlet:
         inside = self.collection.kind in (CollectionKind.SIEM, CollectionKind.INTERNAL)
         return policy_of(self.audience, replace(self.facts, agreements={}) if inside else self.facts)
 
+    @cached_property
+    def agreed(self) -> Agreed | None:
+        """What its objects leave under; None for our own organisation, and for a partner whose agreement is gone."""
+        one = self.audience.agreement
+        return None if one is None else Agreed(one.partner, one.version, agreements.digest_of(one))
+
 
 @dataclass
 class Dispatch:
@@ -73,6 +94,9 @@ class Dispatch:
     decided: list[Release] = field(default_factory=list)
     uncounted: int = 0
     """Cleared objects that are no release of their own: withdrawals, our Identity."""
+    _causes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the id of what is withdrawn: the rules for which it may no longer stand."""
+    _terms: dict[object, str] = field(default_factory=dict)
 
     def decide(
         self, object_id: str, decided: Cleared | Decision, life: int, digest: bytes, report: PublishReport
@@ -82,6 +106,7 @@ class Dispatch:
         if isinstance(decided, Cleared):
             if past is None or not past.served or past.digest != digest:
                 self.cleared.append(decided)
+                report.change("release", self.outlet.collection.alias, decided)
                 self.record(object_id, decided, decided.decision, life, digest)
             elif past.policy != self.outlet.policy:
                 self.decided.append(replace(past, reasons=self._reasons(decided.decision), policy=self.outlet.policy))
@@ -110,8 +135,10 @@ class Dispatch:
         cleared = clear_withdrawal(gone, held, self.outlet.audience, self.outlet.facts)
         if isinstance(cleared, Cleared):
             self.cleared.append(cleared)
+            self._causes[served_id] = tuple(one.rule for one in decision.reasons if one.verdict is not Verdict.RELEASE)
             self.uncounted += 1
             report.withdrawn += 1
+            report.change("withdraw", self.outlet.collection.alias, cleared)
             self.decided.append(
                 self._release(past.object_id, cleared.version, sha256(gone).digest(), decision, past.life, past.created)
             )
@@ -126,13 +153,58 @@ class Dispatch:
         self.decided.append(self._release(object_id, cleared.version, digest, decision, life, created))
 
     def commit(self, report: PublishReport) -> None:
-        """Writes entries and decisions."""
+        """Writes entries, the ledger's rows of them, and decisions."""
         entries = [
             NewEntry(one.object_id, one.version, one.type, one.spec_version, one.body, "") for one in self.cleared
         ]
-        append_entries(self.conn, self.outlet.collection, entries, self.outlet.now)
+        added = append_entries(self.conn, self.outlet.collection, entries, self.outlet.now)
+        lines = [self._line(entry, one) for entry, one in self._added(added)]
+        record(self.conn, self._us, lines, self.outlet.now)
         save_releases(self.conn, self.outlet.collection.number, self.decided)
         report.released[self.outlet.collection.alias] += len(self.cleared) - self.uncounted
+
+    def _added(self, count: int) -> Sequence[tuple[int, Cleared]]:
+        """Gives what became an entry, with the entry's id; the collection held the rest already."""
+        number = self.outlet.collection.number
+        last = int(self.conn.execute("SELECT last_seq FROM collection WHERE number = ?", (number,)).fetchone()[0])
+        first = (number << SEQ_BITS) + last - count + 1
+        if count == len(self.cleared):
+            return list(enumerate(self.cleared, first))
+        cleared = {(one.object_id, one.version): one for one in reversed(self.cleared)}
+        rows = self.conn.execute(
+            "SELECT id, object_id, version FROM entry WHERE id >= ? AND id < ? ORDER BY id", (first, first + count)
+        )
+        return [(entry, cleared[object_id, version]) for entry, object_id, version in rows.fetchall()]
+
+    def _line(self, entry: int, one: Cleared) -> Line:
+        """Gives the ledger's row of an entry."""
+        # Most objects of a batch leave on the same terms: these are put into words once.
+        asked = tuple([reason.rule for reason in one.decision.reasons])
+        approved = tuple(
+            [
+                (reason.rule, person[1])
+                for reason in one.decision.reasons
+                if _LIFTED in reason.text and (person := _PERSON(reason.text))
+            ]
+        )
+        same = (one.type, asked, approved, self._causes.get(one.object_id), one.object_id == self._us)
+        text = self._terms.get(same)
+        if text is None:
+            text = self._terms[same] = self._written(one, asked, approved)
+        return Line(entry, one.type, one.object_id, one.version, sha256(one.body).digest(), text)
+
+    def _written(self, one: Cleared, asked: tuple[str, ...], approved: tuple[tuple[str, str], ...]) -> str:
+        to = self.outlet.collection
+        what = What.INTRODUCTION if one.object_id == self._us else What.RELEASE
+        if WITHDRAWAL in asked:
+            what = What.WITHDRAWAL
+        rules = tuple(dict.fromkeys(asked + self._causes.get(one.object_id, ())))
+        agreed = self.outlet.agreed
+        return Terms(what, one.type, to.number, to.alias, to.kind.value, to.partner, agreed, rules, approved).text
+
+    @property
+    def _us(self) -> str:
+        return self.outlet.facts.our_identity
 
     def _release(
         self, object_id: str, version: Micros, digest: bytes, decision: Decision, life: int, created: Micros
