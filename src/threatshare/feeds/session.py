@@ -1,4 +1,4 @@
-"""One session with one partner's server: the only way in which a feed asks anything over HTTP.
+"""One session with one partner's server: the only way in which anything is asked or sent over HTTP.
 
 Nothing that the server answers can make it wait longer, hold more, or talk to somebody else than its limits
 say (``egress`` sees to time, wire bytes and addresses; this file to redirects, inflating, status and type):
@@ -9,6 +9,8 @@ say (``egress`` sees to time, wire bytes and addresses; this file to redirects, 
     any other status than 200, or an expected 304   ``BadStatus``
     another media type than asked for           refused
 
+A POST is never redirected, and any 2xx is an answer to it: what it means is for the caller to judge.
+
 Messages name the address without userinfo and query, where feeds carry keys.
 """
 
@@ -16,11 +18,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import IncompleteRead, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
+from io import BytesIO
 from time import monotonic as system_monotonic
 from urllib.parse import urljoin, urlsplit
 
@@ -46,12 +50,14 @@ from threatshare.ports import Clock
 MAX_RETRY_AFTER = 3600.0
 """Seconds; a server cannot silence a feed for longer."""
 _MAX_REDIRECTS = 5
+_MAX_ERROR_BYTES = 64 * 1024
+"""Read of what comes with a status that is no success."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"http": 80, "https": 443}
 _ADVICE = {
-    401: "check the feed's user, password or token",
+    401: "check user, password or token",
     403: "this account may not read it",
-    404: "check the feed's address",
+    404: "check the address",
     406: "the server does not speak the format that was asked for",
     407: "a proxy stands in the way",
 }
@@ -69,9 +75,11 @@ class Busy(PartnerError):
 class BadStatus(PartnerError):
     """The server answered with a status that is no success."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, body: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
+        self.body = body
+        """What came with it, where that was read: the answer to a POST says there what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Answer:
     """What a server answered, read completely and inflated."""
 
     status: int
-    """200, or 304 where a condition was sent."""
+    """200, or 304 where a condition was sent; of a POST any 2xx."""
     headers: Mapping[str, str]
     """Keys in any case."""
     body: bytes = field(repr=False)
@@ -145,7 +153,7 @@ class PartnerSession:
         self._guard.begin(most)
         request = requests.Request("GET", url, dict(headers or {}), params=dict(params or {}))
         at = f"{place}: {shown(url)}"
-        try:
+        with self._told(at):
             for _ in range(_MAX_REDIRECTS + 1):
                 self._check_origin(request.url)
                 response = self._send(request)
@@ -157,16 +165,49 @@ class PartnerSession:
                     # Read to its end, the connection is back in the pool already; else it is of no more use.
                     response.close()
                 request = requests.Request("GET", target, dict(headers or {}))
+        raise PartnerError(f"{at}: more than {_MAX_REDIRECTS} redirects")
+
+    def post(
+        self, url: str, body: bytes, *, place: str, headers: Mapping[str, str], max_bytes: int | None = None
+    ) -> Answer:
+        """Sends a body and reads the whole answer, within one page's deadline; ``max_bytes`` limits the answer.
+
+        Any 2xx is given back. Raises Busy, BadStatus with the start of what came with it (redirects
+        too: nothing is sent anywhere else), or PartnerError, after which it is not known whether the body arrived.
+        """
+        most = self._limits.max_bytes if max_bytes is None else max_bytes
+        self._guard.begin(most)
+        at = f"{place}: {shown(url)}"
+        with self._told(at):
+            self._check_origin(url)
+            # As a stream it is sent piece by piece, each within the guard's patience; requests still states its length.
+            request = requests.Request("POST", url, dict(headers), data=BytesIO(body))
+            response = self._send(request)
+            try:
+                self._check_busy(response, at)
+                status = response.status_code
+                if not 200 <= status < 300:
+                    raise BadStatus(f"{at}: HTTP {status}", status, self._complaint(response))
+                return Answer(
+                    status, response.headers, read_body(response, self._guard, most), self._guard.received, url
+                )
+            finally:
+                response.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self.http.close()
+
+    @contextmanager
+    def _told(self, at: str) -> Iterator[None]:
+        """Puts whatever ends an exchange into words of our own."""
+        try:
+            yield
         except Refusal as problem:
             raise PartnerError(f"{at}: {problem}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
             # Cut the chain: these messages quote the address with its query.
             raise PartnerError(f"{at}: {self._said(problem)}") from None
-        raise PartnerError(f"{at}: more than {_MAX_REDIRECTS} redirects")
-
-    def close(self) -> None:
-        """Closes its connections."""
-        self.http.close()
 
     def _send(self, request: requests.Request) -> requests.Response:
         prepared = self.http.prepare_request(request)
@@ -179,6 +220,8 @@ class PartnerSession:
             # A server may close a connection that was kept alive just as it is used again (RFC 9112 §9.3.1).
             if self._guard.connected or self._guard.received:
                 raise
+            if isinstance(prepared.body, BytesIO):
+                prepared.body.seek(0)
             return self.http.send(prepared, stream=True, timeout=silence, allow_redirects=False)
 
     def _check_origin(self, url: str) -> None:
@@ -190,7 +233,7 @@ class PartnerSession:
             scheme, host, port = self._home
             raise Refusal(
                 f"points to {shown(url)}, which is not on {scheme}://{host}:{port}; "
-                "name that address in the feed's url if you trust it"
+                "name that address in the feed's url, or the target's, if you trust it"
             )
 
     def _answer(
@@ -205,16 +248,26 @@ class PartnerSession:
         conditional = any(name.lower().startswith("if-") for name in request.headers)
         if status == 304 and conditional:
             return Answer(status, response.headers, b"", self._guard.received, request.url)
-        if status in (429, 503):
-            raise Busy(f"{at}: HTTP {status}, the server is busy", self._retry_after(response))
+        self._check_busy(response, at)
         if status != 200:
             advice = _ADVICE.get(status)
             raise BadStatus(f"{at}: HTTP {status}" + (f"; {advice}" if advice else ""), status)
         media_type = response.headers.get("Content-Type", "")
         if not media_types(media_type):
-            raise Refusal(f"unexpected media type {media_type[:80]!r}; check the feed's address")
+            raise Refusal(f"unexpected media type {media_type[:80]!r}; check the address")
         body = read_body(response, self._guard, most)
         return Answer(status, response.headers, body, self._guard.received, request.url)
+
+    def _check_busy(self, response: requests.Response, at: str) -> None:
+        if response.status_code in (429, 503):
+            raise Busy(f"{at}: HTTP {response.status_code}, the server is busy", self._retry_after(response))
+
+    def _complaint(self, response: requests.Response) -> bytes:
+        """Reads what a server says beside an error, where it says it properly and in few words."""
+        try:
+            return read_body(response, self._guard, _MAX_ERROR_BYTES)
+        except (Refusal, requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+            return b""
 
     def _retry_after(self, response: requests.Response) -> float | None:
         """Reads Retry-After as seconds or as a date (RFC 9110 §10.2.3)."""

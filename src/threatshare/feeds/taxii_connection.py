@@ -7,6 +7,8 @@ What real servers say differently from the specification is put right before the
     roots with http behind an https address      taken as https: proxies hide the scheme from servers
     `title` missing, `display_name` instead      taken as the title (OpenCTI)
     `can_read` or `can_write` null               taken as true and false (OpenTAXII)
+    `max_content_length` missing or text         taken as 10 MiB, or as the number that it is
+    the answer to a POST                         see ``taxii_status``; 200 and 201 count as 202
 
 A root on another host is refused by the session: credentials go to the configured address only.
 """
@@ -14,7 +16,7 @@ A root on another host is refused by the session: credentials go to the configur
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -29,10 +31,15 @@ from taxii2client.v21 import Collection as _LibraryCollection
 from threatshare.errors import PartnerError
 from threatshare.feeds.content import UNREADABLE
 from threatshare.feeds.session import Answer, BadStatus, PartnerSession, shown
+from threatshare.feeds.taxii_status import Status, read_status
 
 MEDIA_TYPE = "application/taxii+json;version=2.1"
 _MAX_RESOURCE_BYTES = 4 * 1024 * 1024
 """Of a discovery, API root or collections resource."""
+_MAX_STATUS_BYTES = 32 * 1024 * 1024
+"""Of a status resource, which may name every object of an envelope."""
+_UNSTATED_LENGTH = 10 * 1024 * 1024
+"""``max_content_length`` of a root that states none, though it must."""
 _MAX_ROOTS = 50
 _MAX_COLLECTIONS = 10_000
 _SHOWN_COLLECTIONS = 10
@@ -46,6 +53,7 @@ class _Resource(Struct):
     default: str | None = None
     api_roots: list[str] = []
     versions: list[str] | None = None
+    max_content_length: int | str | float | None = None
 
 
 class _CollectionResource(Struct):
@@ -57,6 +65,7 @@ class _CollectionResource(Struct):
     alias: str | None = None
     can_read: bool | None = None
     can_write: bool | None = None
+    media_types: list[str] | None = None
 
 
 class _Collections(Struct):
@@ -71,6 +80,16 @@ class Collection(Struct, frozen=True):
     objects_url: str
 
 
+class WritableCollection(Struct, frozen=True):
+    """A collection that may be written to."""
+
+    library: Any
+    root: Any
+    """taxii2-client's API root of it, for statuses."""
+    max_content_length: int
+    """Bytes of one POST that the root takes."""
+
+
 class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no types
     """Answers the library's requests: resources as mended mappings, a page of objects as our ``Answer``."""
 
@@ -81,10 +100,14 @@ class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no 
         self._partner = session
         self.place = place
         """Feed and page, for messages."""
+        self.status_id: str | None = None
+        """The status that is being asked for."""
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, params: Mapping[str, Any] | None = None) -> Any:
         """Asks over the hardened session; ``headers`` other than ours are not sent."""
         page = url.endswith("/objects/")
+        if self.status_id is not None and url.endswith(f"/status/{self.status_id}/"):
+            return self._status(url)
         answer = self._partner.get(
             url,
             place=self.place,
@@ -100,6 +123,36 @@ class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no 
         except (*UNREADABLE, ValueError) as problem:
             raise PartnerError(f"{self.place}: {shown(url)}: no TAXII 2.1 resource: {problem}") from problem
 
+    def post(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        **body: bytes,
+    ) -> Any:
+        """Sends an envelope over the hardened session; gives its status, made consistent."""
+        sent = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
+        answer = self._partner.post(url, body["data"], place=self.place, headers=sent, max_bytes=_MAX_STATUS_BYTES)
+        media_type = answer.headers.get("Content-Type", "")
+        # A page of some proxy is no receipt: only JSON is, or nothing at all.
+        if answer.body.strip() and not _is_json(media_type):
+            raise PartnerError(f"{self.place}: {shown(url)}: unexpected media type {media_type[:80]!r} after a POST")
+        found = read_status(answer.body)
+        return (found or Status(None, complete=True, failed=0, pending=0)).resource() | {"told": found is not None}
+
+    def _status(self, url: str) -> dict[str, Any]:
+        answer = self._partner.get(
+            url,
+            place=self.place,
+            media_types=_is_json,
+            headers={"Accept": MEDIA_TYPE},
+            max_bytes=_MAX_STATUS_BYTES,
+        )
+        found = read_status(answer.body)
+        if found is None:
+            raise PartnerError(f"{self.place}: {shown(url)}: no TAXII 2.1 status resource")
+        return found.resource()
+
 
 def is_taxii(content_type: str) -> bool:
     """Tells whether a Content-Type header names TAXII 2.1; without a version it is taken as 2.1."""
@@ -108,11 +161,68 @@ def is_taxii(content_type: str) -> bool:
     return header.get_content_type() == "application/taxii+json" and header.get_param("version", "2.1") == "2.1"
 
 
+def _is_json(content_type: str) -> bool:
+    header = Message()
+    header["Content-Type"] = content_type
+    kind = header.get_content_type()
+    return kind.endswith(("+json", "/json")) if content_type else False
+
+
+def _is_stix(media_type: str) -> bool:
+    header = Message()
+    header["Content-Type"] = media_type
+    known = header.get_content_type() in ("application/stix+json", "application/vnd.oasis.stix+json")
+    return known and header.get_param("version", "2.1") == "2.1"
+
+
 def get_page(collection: Collection, place: str, filters: Mapping[str, Any]) -> Answer:
     """Asks for one page of objects; ``filters`` are ``added_after``, ``limit`` and ``next``."""
     collection.library._conn.place = place
     answer: Answer = collection.library.get_objects(**filters)
     return answer
+
+
+def post_envelope(collection: WritableCollection, place: str, envelope: bytes) -> Status | None:
+    """Sends one envelope; gives its status, None where the server took it and said nothing of its objects.
+
+    Raises Busy, BadStatus or PartnerError, as ``PartnerSession.post``.
+    """
+    collection.library._conn.place = place
+    answered = collection.library.add_objects(envelope, wait_for_completion=False).custom_properties
+    status: Status = answered["read"]
+    return status if answered["told"] else None
+
+
+def ask_status(collection: WritableCollection, place: str, status_id: str) -> Status:
+    """Asks how far an earlier envelope has got; raises Busy, BadStatus or PartnerError."""
+    conn = collection.root._conn
+    conn.place, conn.status_id = place, status_id
+    status: Status = collection.root.get_status(status_id).custom_properties["read"]
+    return status
+
+
+def find_writable(session: PartnerSession, url: str, wanted: str | None, place: str) -> WritableCollection:
+    """Finds the collection to write to, as ``find_collection`` does the one to read, in whichever API root it is.
+
+    A collection's own address is looked up in its root's list, which alone says what may be written.
+    Raises PartnerError, naming what there is.
+    """
+    conn = _Connection(session, place)
+    address = _directory(url)
+    direct = _COLLECTION_URL(address)
+    if direct is not None:
+        address, wanted = direct[1].rpartition("collections/")[0], wanted or unquote(direct[2])
+    try:
+        offered = list(_offered(conn, address, lambda one: _named(one, wanted) and one.can_write))
+        library = _choice(offered, wanted, "write to", place, address)
+        root = ApiRoot(library.url.rpartition("collections/")[0], conn=conn)
+        most = int(root.max_content_length)
+    except (TAXIIServiceException, ValidationError) as problem:
+        raise PartnerError(f"{place}: {shown(address)}: {problem}") from problem
+    if library.media_types and not any(map(_is_stix, library.media_types)):
+        takes = ", ".join(library.media_types)[:200]
+        raise PartnerError(f"{place}: {shown(library.url)} takes no STIX 2.1. It takes: {takes!r}")
+    return WritableCollection(library, root, most)
 
 
 def find_collection(session: PartnerSession, url: str, wanted: str | None, place: str) -> Collection:
@@ -129,28 +239,37 @@ def find_collection(session: PartnerSession, url: str, wanted: str | None, place
         known = {"id": direct[2], "title": unquote(direct[2]), "can_read": True, "can_write": False}
         return _readable(_LibraryCollection(direct[1], conn=conn, collection_info=known))
     try:
-        offered = list(_offered(conn, address, wanted))
+        offered = list(_offered(conn, address, lambda one: _named(one, wanted)))
     except (TAXIIServiceException, ValidationError) as problem:
         raise PartnerError(f"{place}: {shown(address)}: {problem}") from problem
-    found = [one for one in offered if wanted is None or wanted in (one.id, one.alias, one.title)]
-    readable = [one for one in found if one.can_read]
-    if len(readable) == 1:
-        return _readable(readable[0])
+    return _readable(_choice(offered, wanted, "read", place, address))
+
+
+def _choice(offered: list[Any], wanted: str | None, verb: str, place: str, address: str) -> Any:
+    """Gives the one collection that is meant and allows it; ``verb`` is ``read`` or ``write to``."""
+    found = [one for one in offered if _named(one, wanted)]
+    allowed = [one for one in found if (one.can_read if verb == "read" else one.can_write)]
+    if len(allowed) == 1:
+        return allowed[0]
     there = "; ".join(f"{one.title!r:.80} {one.id}" for one in offered[:_SHOWN_COLLECTIONS]) or "none"
     if not found:
         what = f"has no collection {wanted!r}" if wanted is not None else "has no collection"
-    elif not readable:
-        what = "does not let this account read it"
+    elif not allowed:
+        what = f"does not let this account {verb} it"
     else:
         what = "has several collections that could be meant, name one by its id"
     raise PartnerError(f"{place}: {shown(address)} {what}. It offers: {there}")
+
+
+def _named(one: Any, wanted: str | None) -> bool:
+    return wanted is None or wanted in (one.id, one.alias, one.title)
 
 
 def _readable(library: Any) -> Collection:
     return Collection(library, library.objects_url)
 
 
-def _offered(conn: _Connection, address: str, wanted: str | None) -> Iterator[Any]:
+def _offered(conn: _Connection, address: str, enough: Callable[[Any], bool]) -> Iterator[Any]:
     """Gives the library's collections, root by root, the default first, up to the root that has the wanted one."""
     server = Server(address, conn=conn)
     if server.custom_properties.get("versions"):
@@ -167,7 +286,7 @@ def _offered(conn: _Connection, address: str, wanted: str | None) -> Iterator[An
                 raise
             continue
         yield from collections
-        if any(wanted in (None, one.id, one.alias, one.title) for one in collections):
+        if any(map(enough, collections)):
             return
 
 
@@ -175,12 +294,20 @@ def _mended_resource(answer: Answer) -> dict[str, Any]:
     read = msgspec.json.decode(answer.body, type=_Resource)
     title = read.title or "untitled"
     if read.versions and not read.api_roots and read.default is None:
-        return {"title": title, "versions": read.versions}
+        return {"title": title, "versions": read.versions, "max_content_length": _length(read.max_content_length)}
     roots = [_root_url(answer.url, text) for text in read.api_roots[:_MAX_ROOTS]]
     default = _root_url(answer.url, read.default) if read.default else next(iter(roots), None)
     if default is None:
         raise ValueError("it names no API root")
     return {"title": title, "default": default, "api_roots": list(dict.fromkeys([default, *roots]))}
+
+
+def _length(given: str | float | None) -> int:
+    try:
+        stated = int(given or 0)
+    except (ValueError, OverflowError):
+        stated = 0
+    return stated if stated > 0 else _UNSTATED_LENGTH
 
 
 def _root_url(base: str, text: str) -> str:
@@ -203,6 +330,7 @@ def _mended_collections(answer: Answer) -> dict[str, Any]:
                 "alias": one.alias,
                 "can_read": one.can_read is not False,
                 "can_write": one.can_write is True,
+                "media_types": one.media_types,
             }
             for one in read.collections
             if one.id and "/" not in one.id
