@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def add_to_list(file: Path, key: str, entries: Sequence[str], note: str) -> list
         document = tomlkit.parse(file.read_text(encoding="utf-8") if file.exists() else "")
     except ParseError as problem:
         raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
+    comment = "".join(char if char.isprintable() else " " for char in note)
     listed = document.setdefault(key, tomlkit.array())
     if not isinstance(listed, Array):
         raise ConfigurationError(f"{file}: {key} is no list, so nothing can be added to it")
@@ -31,9 +33,19 @@ def add_to_list(file: Path, key: str, entries: Sequence[str], note: str) -> list
     added = [one for one in dict.fromkeys(entries) if one not in held]
     if added:
         for one in added:
-            listed.add_line(one, comment=" ".join(note.split()))
-        _replace(file, tomlkit.dumps(document))
+            listed.add_line(one, comment=" ".join(comment.split()))
+        _replace(file, _checked(tomlkit.dumps(document), file))
     return added
+
+
+def _checked(text: str, file: Path) -> str:
+    """Gives a text that is still TOML: what every command reads must not be broken by what a person typed."""
+    try:
+        tomllib.loads(text)
+        text.encode()
+    except (tomllib.TOMLDecodeError, UnicodeEncodeError) as problem:
+        raise ConfigurationError(f"{file} is left as it is: what was to be added makes no valid TOML") from problem
+    return text
 
 
 def _replace(file: Path, text: str) -> None:

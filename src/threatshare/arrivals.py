@@ -21,8 +21,9 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
-from threatshare.errors import ThreatshareError
+from threatshare.errors import ThreatshareError, UsageError
 from threatshare.findings.assertions import Own
+from threatshare.findings.compression import is_compressed
 from threatshare.findings.followed import Batch, Follower, Position, placed
 from threatshare.findings.readers import NO_SITE, Site, read_file, reader_named, recognise
 from threatshare.findings.records import HEAD
@@ -85,18 +86,21 @@ Failed = Callable[[Source, Exception], None]
 def attend(source: Source, stop: Event, stored: Stored, failed: Failed) -> None:
     """Takes from a source whatever comes, until told to stop.
 
-    A fault that can pass (the disk, the store, rights on a file) is told, and tried again after a pause.
+    A fault that can pass (the disk, the store, rights on a file) is told, and tried again after a pause. What a person
+    must change is told once: it is tried again too, for he may change it.
     """
-    pause = POLL_SECONDS
+    pause, said = POLL_SECONDS, ""
     while not stop.is_set():
         try:
             report = source.step()
         except (ThreatshareError, OSError, DatabaseError) as problem:
             source.close()
-            failed(source, problem)
+            if not isinstance(problem, UsageError) or str(problem) != said:
+                failed(source, problem)
+            said = str(problem)
             pause = min(_LONGEST_PAUSE, max(1.0, 2 * pause))
         else:
-            pause = POLL_SECONDS
+            pause, said = POLL_SECONDS, ""
             if report is not None:
                 stored(source, report)
                 continue
@@ -124,6 +128,8 @@ class FollowedFile:
             return None
         follower = self._opened()
         lines = CHUNK
+        if follower.position is None or not follower.position.offset:
+            self._refuse_compressed()
         batch = follower.look(lines)
         if batch is None or (batch.data and self._gathers(batch, follower)):
             return None
@@ -150,10 +156,22 @@ class FollowedFile:
 
     def _opened(self) -> Follower:
         if self._follower is None:
+            if self.path.is_dir():
+                raise UsageError("a folder cannot be followed line by line: use --watch")
             with self._intake.store.writing() as conn:
                 self._state = states(conn, self.path).get("")
             self._follower = Follower(self.path, Position.read(self._state) if self._state else None)
         return self._follower
+
+    def _refuse_compressed(self) -> None:
+        """Raises UsageError where the path is a compressed file."""
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                head = file.read(HEAD)
+            if is_compressed(head):
+                raise UsageError(
+                    "a compressed file does not grow line by line; put it into a folder for --watch, or ingest it"
+                )
 
     def _gathers(self, batch: Batch, follower: Follower) -> bool:
         """Tells whether more lines are waited for, since the reader judges lines by what else it reads with them."""
@@ -195,6 +213,8 @@ class WatchedFolder:
         self._folder: Folder | None = None
         self._ready: deque[tuple[Path, Identity]] = deque()
         self._under_way: tuple[Path, Identity, Iterator[Finding | Reject], BinaryIO] | None = None
+        self._shut: set[Identity] = set()
+        """Files that may not be read."""
 
     def step(self) -> IngestReport | None:
         """Takes the next findings of the file under way, or of the next one that is whole."""
@@ -259,6 +279,13 @@ class WatchedFolder:
             stream = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
         except FileNotFoundError:
             return None, iter(())
+        except PermissionError as problem:
+            # Whoever put it there may set its rights only now: it is kept aside once, and tried at every look.
+            if identity not in self._shut:
+                self._shut.add(identity)
+                reason = f"cannot be read: {problem.strerror}; it is taken as soon as it can be"
+                self._intake.take([Reject(str(path), reason)])
+            return None, iter(())
         except OSError as problem:
             return BytesIO(), iter((Reject(str(path), f"cannot be read: {problem.strerror}"),))
         found = os.fstat(stream.fileno())
@@ -292,6 +319,7 @@ def told(report: IngestReport) -> dict[str, Any]:
 def take_posted(intake: Intake, body: bytes, format: str | None, account: str) -> tuple[dict[str, Any], str | None]:
     """Takes what a tool has pushed; gives what came of it, and why nothing could be read, where that is so.
 
+    That names the kind of fault and the line, and no value of the body: the full reason is in the local rejects.
     The same body from the same account changes nothing for a day, and has the same answer. Raises UsageError where
     there is no reader of the name given as ``format``.
     """
@@ -301,7 +329,8 @@ def take_posted(intake: Intake, body: bytes, format: str | None, account: str) -
     if before:
         answer: tuple[dict[str, Any], str | None] = msgspec.json.decode(before, type=tuple[dict[str, Any], str | None])
         return answer
-    passed = _Passed(intake.read(BytesIO(body), format, f"posted by {account}"))
+    place = f"posted by {account}"
+    passed = _Passed(intake.read(BytesIO(body), format, place))
     report = IngestReport()
     if before is None:
         with suppress(_AnsweredMeanwhile):
@@ -309,7 +338,7 @@ def take_posted(intake: Intake, body: bytes, format: str | None, account: str) -
     for _ in passed:
         pass
     report.findings, report.rejected = passed.findings, passed.rejected
-    answer = told(report), passed.reason if report.rejected and not report.findings else None
+    answer = told(report), None if passed.first is None or report.findings else _kind_of(passed.first, place)
     with intake.store.writing() as conn:
         keep_answer(conn, account, digest, msgspec.json.encode(answer))
     return answer
@@ -324,6 +353,38 @@ class _AnsweredMeanwhile(Exception):
     """The same was sent twice at once; the other one is being taken."""
 
 
+_FAULTS = (
+    ("no reader recognises this format", "no reader recognises its format; name one with ?format="),
+    ("holds another compressed file", "it holds another compressed file or archive, and one layer is opened"),
+    ("which is not opened", "it is an archive or compressed file of a kind that is not opened: unpack it first"),
+    ("inflates to more than", "it inflates to more than the limit"),
+    ("gzip data", "the gzip data is corrupt or cut off"),
+    ("zstd data", "the zstd data is corrupt or cut off"),
+    ("zip archive", "the zip archive is corrupt, cut off or too large"),
+    ("encrypted", "it is encrypted: send it without a password"),
+    ("PDF", "a PDF that cannot be read, or not as a whole: send its text"),
+    ("no table with a column of indicators", "no table with a column of indicators: name the columns in a header line"),
+    ("a quote in this row is not closed", "a quote in this row is not closed"),
+    ("none that we share", "a type that is not shared"),
+    ("is no ", "a value that is not what it should be: an address, name, URL or hash that cannot be read"),
+    ("no JSON object", "no JSON object"),
+    ("text between the records", "text between the records"),
+    ("the record does not end", "the record does not end: a bracket or quote is not closed"),
+    ("nested more than", "the record is nested too deep"),
+    ("more than", "larger than the limit"),
+    ("not readable", "a record that is not readable: broken, or a member is missing or of a wrong type"),
+)
+"""What an answer says of a reason, by words that it contains: reasons may quote values, the answer may not."""
+_OTHER_FAULT = "a record that is not as its format demands"
+
+
+def _kind_of(fault: Reject, place: str) -> str:
+    """Tells the kind of a fault and its line, in words that are all ours."""
+    kind = next((said for words, said in _FAULTS if words in fault.reason), _OTHER_FAULT)
+    line = fault.place.removeprefix(f"{place}:")
+    return f"{kind} (line {line})" if line.isdecimal() and len(line) < len("1000000000") else kind
+
+
 class _Passed:
     """Counts results as they pass."""
 
@@ -331,13 +392,13 @@ class _Passed:
         self._results = results
         self.findings = 0
         self.rejected = 0
-        self.reason = ""
-        """Why the first record that could not be read was refused."""
+        self.first: Reject | None = None
+        """The first record that could not be read."""
 
     def __iter__(self) -> Iterator[Finding | Reject]:
         for one in self._results:
             if isinstance(one, Reject):
-                self.reason = self.reason or one.reason
+                self.first = self.first or one
                 self.rejected += 1
             else:
                 self.findings += 1

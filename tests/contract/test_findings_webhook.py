@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from builders import NOW, make_own, make_store
 from taxii_node import TAXII, Answer, TaxiiNode
@@ -148,6 +152,39 @@ def test_a_body_is_refused_by_its_size(node: TaxiiNode, app: TaxiiApp, taking: T
     assert [len(body) for body, _, _ in taking.taken] == [LIMIT]
 
 
+def zipped(data: bytes) -> bytes:
+    """Two members of the same content."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in "ab":
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, zipped])
+def test_a_body_is_refused_by_what_it_inflates_to(
+    node: TaxiiNode, app: TaxiiApp, taking: Taking, pack: Callable[[bytes], bytes]
+) -> None:
+    """A small body that holds more than a plain one may is 413, says so, and no reader sees it."""
+    bomb = pack(b"ip,45.66.77.88\n" * LIMIT)
+    assert len(bomb) < LIMIT
+    answer = push(node, app, bomb)
+    assert answer.status == 413
+    assert f"inflates to more than {LIMIT} bytes" in answer.json["description"]
+    assert taking.taken == []
+    small = pack(b"ip,45.66.77.88\n" * (LIMIT // 30))
+    assert push(node, app, small).status == 200
+    assert [body for body, _, _ in taking.taken] == [small]
+
+
+def test_a_long_name_of_a_format_is_not_repeated(node: TaxiiNode, app: TaxiiApp, taking: Taking) -> None:
+    """What is no name of a format at all is refused without being shown."""
+    answer = push(node, app, path="/findings?format=" + "anna" * 20)
+    assert answer.status == 400
+    assert "anna" not in answer.json["description"]
+    assert taking.taken == []
+
+
 @pytest.mark.parametrize("headers", [{"Content_Encoding": "gzip"}, {"Content_Type": "multipart/form-data; boundary=x"}])
 def test_what_would_be_misread_is_refused(
     node: TaxiiNode, app: TaxiiApp, taking: Taking, headers: dict[str, Any]
@@ -217,8 +254,29 @@ def test_an_unreadable_body_says_why(intake: Intake) -> None:
     """Nothing but rejects: the first reason; what merely holds no finding is read well."""
     answer, unreadable = take_posted(intake, b"\x00\x01\x02", None, "edr")
     assert answer["rejected"] == 1
-    assert unreadable is not None
+    assert unreadable == "no reader recognises its format; name one with ?format="
     quiet = json.dumps({"event_type": "flow", "timestamp": "2026-11-01T10:00:00+0000"}).encode()
     assert take_posted(intake, quiet, None, "edr")[1] is None
     with pytest.raises(UsageError):
         take_posted(intake, quiet, "nonsense", "edr")
+
+
+@pytest.mark.parametrize(
+    ("body", "format", "kind", "line"),
+    [
+        (b"type,value\nip,anna.lee\n", None, "an address, name, URL or hash that cannot be read", " (line 2)"),
+        (b"type,value\nanna.lee,45.66.77.88\n", None, "a type that is not shared", " (line 2)"),
+        (b'{"event_type": "alert", "timestamp": "anna.lee"}\n', "suricata-eve", "a record", " (line 1)"),
+        (b'{"event_type": "alert", "anna.lee": \n', "suricata-eve", "does not end", " (line 1)"),
+        (b"\x1f\x8b\x08anna.lee", None, "gzip data is corrupt", ""),
+    ],
+)
+def test_an_answer_repeats_nothing_of_the_body(
+    intake: Intake, body: bytes, format: str | None, kind: str, line: str
+) -> None:
+    """Why a body was not read is told by the kind of fault and the line; the reason with its value is kept here."""
+    _, unreadable = take_posted(intake, body, format, "edr")
+    assert unreadable is not None
+    assert kind in unreadable
+    assert unreadable.endswith(line)
+    assert "anna" not in unreadable

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bz2
+import gzip
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from builders import NOW, SECOND, make_own, make_store
 from threatshare import arrivals
@@ -188,6 +191,57 @@ def test_a_source_is_attended_through_faults() -> None:
     attend(source, stop, stored, lambda _, problem: told.append(str(problem)))
     assert told == ["no right to read", 2]
     assert source.closed == 2
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, bz2.compress])
+def test_a_compressed_file_is_not_followed(scene: Scene, pack: Callable[[bytes], bytes]) -> None:
+    """Its lines are no lines of the log, and its end would be lost: it is refused, and a log in its place is taken."""
+    log = scene.folder / "sensor.log"
+    for format, text in ((None, b"type,value\nip,45.66.77.1\n" * 2000), ("csv", b"ip,45.66.77.1\n")):
+        log.write_bytes(pack(text))
+        source = FollowedFile(scene.intake, log, format)
+        for _ in range(2):
+            with pytest.raises(UsageError, match="--watch, or ingest it"):
+                steps(source)
+            source.close()
+    log.unlink()
+    scene.log("ip,45.66.77.2\n")
+    steps(FollowedFile(scene.intake, log, "csv"))
+    assert scene.seen() == {"45.66.77.2": ("c2", 1)}
+
+
+def test_a_folder_is_not_followed(scene: Scene) -> None:
+    """It is told once what to do instead, without the path that whoever tells it names; then it may become a log."""
+    log, told = scene.folder / "sensor.log", list[str]()
+    log.mkdir()
+    source = FollowedFile(scene.intake, log, None)
+    tries = 0
+
+    class Watch:
+        path = log
+
+        def step(self) -> IngestReport | None:
+            nonlocal tries
+            tries += 1
+            if tries == 3:
+                log.rmdir()
+                scene.log("type,value\nip,45.66.77.1\n")
+            return source.step()
+
+        def close(self) -> None:
+            source.close()
+
+    def stored(_: Source, report: IngestReport) -> None:
+        if report.findings:
+            stop.set()
+
+    class Hasty(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return super().wait(0)
+
+    stop = Hasty()
+    attend(Watch(), stop, stored, lambda _, problem: told.append(str(problem)))
+    assert told == ["a folder cannot be followed line by line: use --watch"]
 
 
 def test_a_reader_that_is_not_there_is_named_at_once(scene: Scene) -> None:

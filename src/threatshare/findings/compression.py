@@ -122,6 +122,29 @@ def parts(stream: BinaryIO, place: str) -> Iterator[Part | Reject]:
         yield Part(place, place, head, replay(head, stream), lambda: None)
 
 
+def inflates_beyond(stream: BinaryIO, most: int) -> bool:
+    """Tells whether more than ``most`` bytes come out of a compressed file; of one that is not compressed, none does.
+
+    No more than that is inflated to find out.
+    """
+    head = _head(stream)
+    if _packed(head, _OPENED) is None:
+        return False
+    stream.seek(0)
+    inflated = 0
+    for part in parts(stream, "-"):
+        while isinstance(part, Part) and (data := part.stream.read(_CHUNK)):
+            inflated += len(data)
+            if inflated > most:
+                return True
+    return False
+
+
+def is_compressed(head: bytes) -> bool:
+    """Tells by a file's first 64 KiB whether it is compressed or an archive, also where it cannot be opened here."""
+    return _packed(head, _OPENED + _NOT_OPENED) is not None
+
+
 def _inner(place: str, filename: str, chunks: Iterator[bytes], origin: BinaryIO) -> Part | Reject:
     """Gives one plain stream of a compressed file; a Reject where it is compressed once more."""
     inflated = _Inflated(chunks, origin)

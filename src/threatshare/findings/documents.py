@@ -6,6 +6,7 @@ A path is given as its steps: ``text(doc, "service", "action", "actionType")``.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from threatshare.stix.timestamps import read_loose_time
@@ -75,6 +76,8 @@ def moment(doc: Doc, *path: str) -> datetime | None:
         return None
     try:
         seconds = float(found)
+        if not isfinite(seconds):
+            return None
         while abs(seconds) >= _MILLISECONDS:
             seconds /= 1000
         return datetime.fromtimestamp(seconds, UTC)

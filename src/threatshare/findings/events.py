@@ -63,6 +63,8 @@ Within = Callable[[Doc], Iterable[Doc]]
 """Takes a record out of its wrapping: a page of an API, or an event of a bus, may hold many findings."""
 
 _DECODER = msgspec.json.Decoder(Doc)
+_ODD = (TypeError, KeyError, IndexError, AttributeError, ArithmeticError, ValueError)
+"""What Python raises where a record holds something else than expected."""
 _LOOKED_AT = 3
 """Records at a file's beginning by which a format is recognised."""
 
@@ -98,6 +100,9 @@ def json_findings(
                 found = None if event is None else finding_of(event, sensor, where, own)
             except BadValue as problem:
                 yield refused(where, str(problem), str(doc))
+            except _ODD as problem:
+                # Nobody promised the shape of a record: one that a mapping did not foresee must not end the run.
+                yield refused(where, f"of a shape that its reader cannot take ({type(problem).__name__})", str(doc))
             else:
                 if found is not None:
                     yield found

@@ -2,16 +2,22 @@
 
 Phishers write the victim's address into links to fill in the form, or to see who clicked. It is looked for as it is,
 in either case, reversed, percent-encoded any number of times, in base64 (both alphabets, padded or not, also in the
-middle of a longer value) and hexadecimal, nested up to four deep, and as MD5, SHA-1 or SHA-256. An opaque token that a
-sender made up for each recipient cannot be told from the id of a page and stays.
+middle of a longer value), base32 and hexadecimal (also with separators), quoted-printable, as character references
+and escapes, in full-width letters, all that nested up to four deep, and as MD5, SHA-1 or SHA-2, written in hexadecimal,
+base64 or base32. Of an address that is first and last name, also the initial with the last name and the two swapped.
+An opaque token that a sender made up for each recipient cannot be told from the id of a page and stays.
 """
 
 from __future__ import annotations
 
+import binascii
 import hashlib
+import html
 import re
-from base64 import b32encode, b64decode, urlsafe_b64encode
+import unicodedata
+from base64 import b32decode, b32encode, b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import unquote
@@ -62,9 +68,31 @@ _ADDRESSES = tuple(
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}").findall
 _SPLITS = tuple(re.compile(rf"[{marks}]").split for marks in ("/", "_-", "+/_-"))
 _HEX = re.compile(r"[0-9A-Fa-f]{8,}").findall
+_HEX_GROUPS = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]++(?:[-:._,;+ |~/][0-9A-Fa-f]++)++").findall
+_NO_HEX = re.compile(r"[^0-9A-Fa-f]+").sub
+_BASE32 = re.compile(r"[A-Z2-7]{7,}|[a-z2-7]{7,}").findall
+_BASE32_DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
+_WORDED = re.compile(r"[\w.@%+=&/-]{4}").search
+"""What a decoded text must hold to be looked at: names and all encodings of them have four such characters on end."""
 _URLSAFE = str.maketrans("-_", "+/")
-_HASHES = ("md5", "sha1", "sha256")
-_HASH_LENGTHS = frozenset((32, 40, 64))
+_PRINTABLE = re.compile(r"(?:=(?:[2-7][0-9A-Fa-f]|[C-Fc-f][0-9A-Fa-f](?:=[89ABab][0-9A-Fa-f])++))++")
+"""Quoted-printable (RFC 2045 §6.7): ASCII, and UTF-8 of more than one byte; ``e=dean`` holds neither."""
+_PARAMETER = re.compile(r"([?&;/][^=?&;/]*+)=")
+_ESCAPE = re.compile(r"[\\/%](?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,5})\})")
+"""Escapes of programming languages; the slash is what a canonical URL makes of the backslash."""
+_WIDE = re.compile(
+    "[\u00aa\u00ba\u1d2c-\u1d6a\u2070-\u209c\u2100-\u214f\u2460-\u24ff\ufe52-\uff5e\U0001d400-\U0001d7ff]"
+).search
+"""Characters that are letters, digits and signs of an address in another shape (Unicode's NFKC makes them those)."""
+_HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+_HASH_BYTES = tuple(hashlib.new(name, usedforsecurity=False).digest_size for name in _HASHES)
+_HEX_LENGTHS = frozenset(2 * size for size in _HASH_BYTES)
+_BASE32_LENGTHS = frozenset((8 * size + 4) // 5 for size in _HASH_BYTES)
+_BASE64_LENGTHS = tuple((8 * size + 5) // 6 for size in _HASH_BYTES)
+_BASE64_DIGESTS = re.compile(rf"[A-Za-z0-9+/_-]{{{min(_BASE64_LENGTHS)},}}").findall
+_BASE64_SIGNS = frozenset("+/_-")
+_BASE64_STARTS = re.compile(r"\A|(?<=[+/_-])").finditer
+_TWO_NAMES = re.compile(r"([^\W\d_]{2,})[._-]([^\W\d_]{2,})").fullmatch
 _PARTS = re.compile(r"[^:]*+://([^/?#]*)[^?#]*(?:\?[^#]*)?(?:#(.*))?", re.DOTALL).match
 
 _IN_HOST = "its host named a recipient: the registered domain is what is left of it, and may be a service's; held"
@@ -96,13 +124,13 @@ class Recipients:
         self._domains = frozenset({*own.domains, *own.mail_domains, *domains} - {""})
         self._names = frozenset({name for one in known for name in _squeezed_names(one)})
         self._longest = max(map(len, self._names), default=0)
-        self._hashes = frozenset({_digest(name, one) for one in known for name in _HASHES})
+        self._digests = frozenset({one for address in known for one in _digests(address)})
         self._encoded = frozenset({needle for one in known for needle in _needles(one)})
 
     def are_in(self, text: str) -> bool:
         """Tells whether a text names a recipient, in any of the ways above."""
         readings = enumerate(_readings(text))
-        return any(number > _READINGS or self._named(reading.lower()) for number, reading in readings)
+        return any(number > _READINGS or self._named(reading) for number, reading in readings)
 
     def are_in_host(self, host: str) -> bool:
         """Tells whether a host name does; there, case is lost and dots may stand anywhere in an encoding."""
@@ -113,7 +141,8 @@ class Recipients:
             return self.are_in(host) or self.are_in(joined) or any(needle in joined for needle in self._encoded)
         return False
 
-    def _named(self, text: str) -> bool:
+    def _named(self, reading: str) -> bool:
+        text = reading.lower()
         runs = _RUNS(text)
         for at in range(len(runs)):
             name = ""
@@ -123,7 +152,7 @@ class Recipients:
                     break
                 if name in self._names:
                     return True
-        if any(len(run) in _HASH_LENGTHS and run in self._hashes for run in runs):
+        if self._digests and any(one in self._digests for one in (*_digests_in(runs), *_base64_digests_in(reading))):
             return True
         return any(self._is_one(local, domain) for find in _ADDRESSES for local, domain in find(text))
 
@@ -188,16 +217,47 @@ def _clean_start(rest: str, recipients: Recipients) -> str:
             high = middle
         else:
             low = middle
-    starts = range(high - 1, max(-1, high - 1 - _LONGEST_RUN), -1)
-    first = next((at for at in starts if recipients.are_in("".join(units[at:high]))), 0)
+    first, beyond = 0, high  # units[first:high] name one: characters may be written one a part
+    while beyond - first > 1:
+        middle = (first + beyond) // 2
+        if recipients.are_in("".join(units[middle:high])):
+            first = middle
+        else:
+            beyond = middle
     left = units[:first]
     while left and recipients.are_in("".join(left)):
         left.pop()
     return "".join(left)
 
 
-def _digest(algorithm: str, address: str) -> str:
-    return hashlib.new(algorithm, address.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+def _digests(address: str) -> Iterator[bytes]:
+    """Yields the hashes of an address, and of its local part as far as that names a person."""
+    local = address.rpartition("@")[0]
+    tellings = (one for one in (local, local.partition("+")[0]) if len(one) >= MIN_LOCAL and one not in _ROLES)
+    for text in {address, *tellings}:
+        for name in _HASHES:
+            yield hashlib.new(name, text.encode("utf-8", "replace"), usedforsecurity=False).digest()
+
+
+def _digests_in(runs: Iterable[str]) -> Iterator[bytes]:
+    """Yields what runs of letters and digits are as hashes in hexadecimal or base32."""
+    for run in runs:
+        if len(run) in _HEX_LENGTHS or len(run) in _BASE32_LENGTHS:
+            with suppress(ValueError):
+                yield bytes.fromhex(run)
+            with suppress(binascii.Error, ValueError):
+                yield b32decode(run.upper() + "=" * (-len(run) % 8))
+
+
+def _base64_digests_in(text: str) -> Iterator[bytes]:
+    """Yields what pieces of a text are as hashes in base64, whose own signs may be separators."""
+    for run in _BASE64_DIGESTS(text):
+        for begin in _BASE64_STARTS(run):
+            for length in _BASE64_LENGTHS:
+                end = begin.start() + length
+                if end == len(run) or run[end : end + 1] in _BASE64_SIGNS:
+                    piece = run[begin.start() : end].translate(_URLSAFE)
+                    yield b64decode(piece + "=" * (-length % 4))
 
 
 def _squeezed_names(address: str) -> Iterator[str]:
@@ -208,6 +268,10 @@ def _squeezed_names(address: str) -> Iterator[str]:
         squeezed = "".join(_RUNS(name))
         if len(squeezed) >= MIN_LOCAL and squeezed not in _ROLES:
             yield squeezed
+        two = _TWO_NAMES(name)
+        if two is not None and not _ROLES & {*two.groups()}:
+            first, last = two.groups()
+            yield from (form for form in (first[0] + last, last + first) if len(form) >= MIN_LOCAL)
 
 
 def _needles(address: str) -> Iterator[str]:
@@ -243,6 +307,7 @@ def _decodings(text: str) -> Iterator[str]:
                 break
             plain = unquoted
         yield plain
+    yield from _unescaped(text)
     for run in _BASE64(text):
         for piece in {run, *(piece for split in _SPLITS for piece in split(run) if len(piece) >= 6)}:
             for at in range(4):
@@ -251,6 +316,46 @@ def _decodings(text: str) -> Iterator[str]:
         for at in range(2):
             digits = run[at:]
             yield _as_text(bytes.fromhex(digits[: len(digits) & ~1]))
+    for run in _BASE32(text):
+        yield from _from_base32(run)
+
+
+def _unescaped(text: str) -> Iterator[str]:
+    """Yields a text with single characters put in the place of what stands for them."""
+    if "=" in text and (plain := _PRINTABLE.sub(_printable, text)) != text:
+        yield plain
+        # A parameter's own sign before a name that begins with hexadecimal digits; the next reading finds the rest.
+        yield _PRINTABLE.sub(_printable, _PARAMETER.sub(r"\1 ", text))
+    if "&" in text and (plain := html.unescape(text)) != text:
+        yield plain
+    if (plain := _ESCAPE.sub(_escaped, text)) != text:
+        yield plain
+    if _WIDE(text):
+        yield unicodedata.normalize("NFKC", text)
+    if "0x" in text or "0X" in text:
+        yield text.replace("0x", "").replace("0X", "")
+    for groups in _HEX_GROUPS(text):
+        digits = _NO_HEX("", groups)
+        if len(digits) >= 2 * MIN_LOCAL:
+            yield digits
+
+
+def _printable(found: re.Match[str]) -> str:
+    return bytes.fromhex(found[0].replace("=", "")).decode("utf-8", "replace")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return chr(int(found[1] or found[2] or found[3], 16))
+
+
+def _from_base32(text: str) -> Iterator[str]:
+    """Yields what digits of base32 may be, beginning at any of the eight bits of a byte."""
+    number = int(text.lower().translate(_BASE32_DIGITS), 32)
+    for _ in range(8):
+        plain = _as_text(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+        if _WORDED(plain):
+            yield plain
+        number >>= 1
 
 
 def _from_base64(text: str) -> Iterator[str]:

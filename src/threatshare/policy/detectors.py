@@ -21,8 +21,8 @@ from threatshare.policy.identifiers import (
     tax_codes,
     telephones,
 )
-from threatshare.policy.mentions import ADDRESS, MAIL_ADDRESS, named
-from threatshare.policy.persons import computers, folders, mail_addresses, user_names
+from threatshare.policy.mentions import ADDRESS, MAIL_ADDRESS, clear_addresses, named, traces
+from threatshare.policy.persons import computers, folders, mail_addresses, spelled_mail_addresses, user_names
 
 REFUSE, HOLD = Verdict.REFUSE, Verdict.HOLD
 
@@ -77,10 +77,22 @@ class Detector:
 def _mail(ours: bool) -> Find:
     def find(one: Text) -> Iterator[str]:
         for address, domain in mail_addresses(one.text):
-            if address.lower() not in one.indicators and one.own.owns_name(domain) is ours:
+            if address.lower() not in one.indicators and _is_ours(domain, one.own) is ours:
                 yield address
 
     return find
+
+
+_written_mail = _mail(False)
+
+
+def _any_mail(one: Text) -> list[str]:
+    found = spelled_mail_addresses(one.text)
+    return [*_written_mail(one), *found] if "@" in one.text else found
+
+
+def _is_ours(domain: str, own: OwnAssets) -> bool:
+    return own.owns_name(domain) or any(map(own.owns_address, clear_addresses(domain)))
 
 
 def _named(wanted: Callable[[str], bool]) -> Find:
@@ -122,6 +134,13 @@ DETECTORS: tuple[Detector, ...] = (
         "free text",
     ),
     Detector(
+        "privacy-own-trace",
+        HOLD,
+        "what may mean an address or a domain of ours",
+        "other characters stand between its parts, or it is one number; it may be something else",
+        lambda one: traces(one.text, one.own),
+    ),
+    Detector(
         "privacy-card",
         REFUSE,
         "a payment card number",
@@ -156,8 +175,7 @@ DETECTORS: tuple[Detector, ...] = (
         HOLD,
         "a mail address",
         "in a URL it is as a rule the recipient's; it may be a drop box of the attacker's",
-        _mail(False),
-        "an at sign",
+        _any_mail,
     ),
     Detector(
         "privacy-folder",

@@ -16,10 +16,11 @@ import msgspec
 
 from threatshare.errors import BadValue
 from threatshare.model import CollectionKind, Decision, Marking, Micros, Observable, Reason, Tlp, Verdict
-from threatshare.policy import rules
-from threatshare.policy.agreements import standing
+from threatshare.policy import rules, terms_rules
+from threatshare.policy.agreements import Agreement, standing
 from threatshare.policy.candidates import OWN, Audience, Candidate, Facts, candidate_of
-from threatshare.policy.markings import marking_of
+from threatshare.policy.marking_rules import marking_terms
+from threatshare.policy.markings import NOT_DEFINED, marking_of
 from threatshare.policy.never_share import NeverShare
 from threatshare.policy.privacy import never_share, privacy
 from threatshare.policy.served import SERVED_BYTES, second_look, version_of
@@ -52,20 +53,25 @@ RULES: tuple[Rule, ...] = (
     rules.exercise,
     rules.marking_ceiling,
     rules.marking_unknown,
+    marking_terms,
     rules.no_echo,
     rules.onward,
+    terms_rules.onward_terms,
     rules.own_assets_declared,
     rules.own_asset,
     never_share,
     rules.reserved,
     rules.allowed_fields,
     privacy,
+    rules.validity,
     rules.minimum_score,
+    terms_rules.maximum_age,
     rules.object_type,
+    terms_rules.approval,
 )
 """In the order in which reasons are shown; the verdict does not depend on it."""
 
-RULES_VERSION = 2
+RULES_VERSION = 5
 """Raised with every change of what the rules let out: what was released is then examined anew."""
 
 WITHDRAWAL = "withdrawal"
@@ -191,7 +197,7 @@ def may_exchange(raw: bytes, received: Received) -> str | None:
     without marking is its poster's own to show to the members. The bytes are looked at too: where a
     property stands in them twice, readers differ on which one counts.
     """
-    marking = marking_of(received.marking_refs)
+    marking = marking_of(received.marking_refs, (), NOT_DEFINED)
     if marking.unknown:
         return f"{received.id}: {rules.unread(marking.unknown[0])}"
     if marking.tlp is Tlp.RED or (received.type != "marking-definition" and any(ref in raw for ref in _RED)):
@@ -203,20 +209,21 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
     """Gives a digest of all that decisions for an audience depend on beside the object itself.
 
     While it stays the same, so do the decisions; it changes with an agreement's terms, with the day on
-    which one begins or ends, with own assets, with the never-share list, and with the rules. A person's release is
-    no part of it: it belongs to one object, which is then decided anew.
+    which one begins or ends (under a greatest age with each day), with own assets, with the never-share list, and
+    with the rules. A person's release is no part of it: it belongs to one object, which is then decided anew.
     """
     agreement = audience.agreement
     terms = (
         RULES_VERSION,
         (audience.name, audience.kind.value, _standing_of(audience, facts)),
         (agreement.outbound, sorted(agreement.senders)) if agreement is not None else None,
+        facts.today if agreement is not None and agreement.outbound.max_age_days is not None else None,
         (facts.purpose, facts.our_identity, facts.siem_floor),
         _never_shared(facts.never_share) if not audience.inside else None,
         [str(one) for one in facts.own.networks],
         (facts.own.domains, facts.own.mail_domains, facts.own.declared_empty, sorted(facts.own.file_hashes)),
         [
-            (name, one.inbound.onward_max_tlp, sorted(one.senders), bool(standing(one, facts.today)))
+            (name, _onward_of(one), sorted(one.senders), bool(standing(one, facts.today)))
             for name, one in sorted(facts.agreements.items())
         ],
     )
@@ -247,6 +254,11 @@ def _released(reason: Reason, approved: Mapping[str, str]) -> Reason:
 
 def _never_shared(never: NeverShare) -> list[list[str]]:
     return [sorted(map("=".join, never.values)), sorted(map(str, never.networks)), sorted(never.domains)]
+
+
+def _onward_of(agreement: Agreement) -> tuple[object, ...]:
+    inbound = agreement.inbound
+    return inbound.onward_max_tlp, inbound.onward_partners, inbound.onward_attribution
 
 
 def _standing_of(audience: Audience, facts: Facts) -> bool:

@@ -13,9 +13,19 @@ _ALONE = r"(?<![0-9A-Za-z])(?<![0-9][-. ])"
 _ENDS = r"(?![0-9A-Za-z])(?![-. ][0-9])"
 
 _CARD = re.compile(
-    rf"{_ALONE}(?:\d{{13,19}}|\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{1,7}}|\d{{4}}([ -])\d{{6}}\2\d{{4,5}}){_ENDS}",
+    r"\d(?<!\d\d)"
+    r"(?:\d{12,18}|\d{3}([- ./_+\xa0\u202f])(?:\d{4}\1\d{4}\1\d{1,7}|\d{6}\1\d{4,5}))(?!\d)",
     re.ASCII,
 )
+_NO_DIGITS = re.compile(r"\D+", re.ASCII)
+# What may stand right before a card's number, read from its end; and behind it: month, year and perhaps a code.
+_BEFORE_CARD = re.compile(
+    r"(?i)(?:^|[^0-9a-z]|(?:^|[^a-z])(?:cc|ccn|ccno|ccnum|cvc|pan|card|cardno|cardnum|cardnumber|visa|amex|mc|kk|no|nr|"
+    r"num|number))$",
+    re.ASCII,
+)
+_AFTER_CARD = re.compile(r"$|[^0-9A-Za-z. -]|[. -](?:[^0-9]|$|(?:0[1-9]|1[0-2])[-./_ ](?:20)?\d\d(?!\d))", re.ASCII)
+_LONGEST_BEFORE = 12
 # Issuer ranges by ISO/IEC 7812 as the networks publish them, with the lengths that they issue: Visa, Mastercard
 # (from 2017 also 2221-2720), American Express, Discover, Diners Club, JCB, UnionPay, Mir, and the prefixes under which
 # Maestro cards are accepted. From general knowledge, not checked against the networks' tables.
@@ -43,12 +53,15 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 )
 """First four digits from, to, and the lengths of the whole number."""
 
-_SOCIAL = re.compile(rf"{_ALONE}(\d{{3}})-(\d\d)-(\d{{4}}){_ENDS}", re.ASCII)
+_SOCIAL = re.compile(
+    r"(\d(?<![0-9A-Za-z]{2})(?<![0-9][-. +]\d)\d\d)([-. +\xa0])(\d\d)\2(\d{4})(?![0-9A-Za-z])(?![-. +][0-9])", re.ASCII
+)
 _SOCIAL_NAMED = re.compile(
-    r"(?i)\b(?:ssn|ss_?no|social|social[_ -]?security(?:[_ -]?(?:no|nr|num|number))?|itin|taxpayer[_ -]?id)"
-    r"['\"]?\s?[=:]\s?['\"]?(\d{3})[- ]?(\d\d)[- ]?(\d{4})(?![0-9A-Za-z])",
+    r"(?i)(?:(?:ssn|ss_?no|itin|taxpayer[_ -]?id|social[_ -]?security(?:[_ -]?(?:no|nr|num|number))?)['\"\]]*\s?[=:/]|"
+    r"(?<![a-z])social['\"\]]*\s?[=:])\s?['\"]?(\d{3})([-. +]?)(\d\d)[-. +]?(\d{4})(?![0-9A-Za-z])",
     re.ASCII,
 )
+_SOCIAL_WORDS = ("ssn", "ss_no", "ssno", "itin", "taxpayer", "social")
 _SOCIAL_IN_ADVERTS = frozenset({"078051120", "219099999"})
 """Printed on sample cards; SSA declared both invalid."""
 
@@ -102,6 +115,8 @@ _NORTH_AMERICAN = re.compile(
     rf"[2-9]\d\d(?(3)\3|[-. ])\d{{4}}{_ENDS}(?!-[0-9A-Za-z])",
     re.ASCII,
 )
+_LAST_FOUR = re.compile(r"[-. ]\d{4}(?!\d)", re.ASCII).search
+"""What no such number is without."""
 _OF_COMPANIES = frozenset({"800", "833", "844", "855", "866", "877", "888", "900"})
 """Area codes that are free of charge or charged extra: call centres, the fraudsters' own among them."""
 _TELEPHONE_NAMED = re.compile(
@@ -110,7 +125,9 @@ _TELEPHONE_NAMED = re.compile(
     re.ASCII,
 )
 
-_DIGITS = re.compile(r"[0-9][0-9 .()/-]{6}", re.ASCII).search
+_TELEPHONE_WORDS = ("phone", "tel", "mobile", "msisdn", "cell", "whatsapp", "sms")
+
+_DIGITS = re.compile(r"[0-9][0-9 .()/_+\xa0\u202f-]{6}", re.ASCII).search
 """Seven characters that a number may be written with."""
 
 
@@ -122,9 +139,15 @@ def has_digits(text: str) -> bool:
 def cards(text: str) -> Iterator[str]:
     """Yields payment card numbers: 13 to 19 digits, a known issuer's prefix and length, Luhn's checksum."""
     for match in _CARD.finditer(text):
-        digits = match[0].replace(" ", "").replace("-", "")
-        if _issued(digits) and _luhn(digits):
+        digits = _NO_DIGITS.sub("", match[0])
+        if _issued(digits) and _luhn(digits) and _stands_alone(text, match.start(), match.end()):
             yield match[0]
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    before = text[max(0, start - _LONGEST_BEFORE) : start]
+    within_row = before[-1:] in ("-", ".", " ") and before[-2:-1].isdigit()
+    return not within_row and _BEFORE_CARD.search(before) is not None and _AFTER_CARD.match(text, end) is not None
 
 
 def _issued(digits: str) -> bool:
@@ -144,8 +167,10 @@ def social_security_numbers(text: str) -> Iterator[str]:
 
     Never issued (SSA, "Social Security Number Randomization"): area 000, 666 and 900 to 999, group 00, serial 0000.
     """
-    for match in (*_SOCIAL.finditer(text), *_SOCIAL_NAMED.finditer(text)):
-        area, group, serial = match.groups()
+    lower = text.lower()
+    named = any(map(lower.__contains__, _SOCIAL_WORDS))
+    for match in (*_SOCIAL.finditer(text), *(_SOCIAL_NAMED.finditer(text) if named else ())):
+        area, _, group, serial = match.groups()
         never = area in ("000", "666") or area >= "900" or group == "00" or serial == "0000"
         if not never and area + group + serial not in _SOCIAL_IN_ADVERTS:
             yield f"{area}-{group}-{serial}"
@@ -183,11 +208,14 @@ def tax_codes(text: str) -> Iterator[str]:
 
 def telephones(text: str) -> Iterator[str]:
     """Yields telephone numbers: international with a plus, North American in groups, or behind a name that says so."""
-    for match in _INTERNATIONAL.finditer(text):
-        if sum(char.isdigit() for char in match[0]) <= 15:
-            yield match[0]
-    for match in _NORTH_AMERICAN.finditer(text):
-        if (match[1] or match[2]) not in _OF_COMPANIES:
-            yield match[0]
-    for match in _TELEPHONE_NAMED.finditer(text):
-        yield match[1]
+    if "+" in text:
+        for match in _INTERNATIONAL.finditer(text):
+            if sum(char.isdigit() for char in match[0]) <= 15:
+                yield match[0]
+    if _LAST_FOUR(text) is not None:
+        for match in _NORTH_AMERICAN.finditer(text):
+            if (match[1] or match[2]) not in _OF_COMPANIES:
+                yield match[0]
+    if any(map(text.lower().__contains__, _TELEPHONE_WORDS)):
+        for match in _TELEPHONE_NAMED.finditer(text):
+            yield match[1]

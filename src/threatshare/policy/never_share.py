@@ -6,7 +6,6 @@ must not be disturbed, a customer. Our own tools still see it: only leaving is r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,17 +14,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from threatshare.config import Network, load_toml
+from threatshare.config import Address, Network, load_toml
 from threatshare.errors import BadValue, ConfigurationError
 from threatshare.model import Kind, Observable, host_of
 from threatshare.policy.decoding import views
+from threatshare.policy.mentions import clear_addresses, hidden_addresses
 from threatshare.stix.observables import canonical, recognise, refang
 
 FILE = "never-share.toml"
 
-_ADDRESS = re.compile(
-    r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])"
-)
 _HOST_KINDS = frozenset({Kind.IPV4, Kind.IPV6, Kind.DOMAIN})
 
 
@@ -85,7 +82,7 @@ class NeverShare:
                 return "a value"
             if any(_stands_in(name, lower) for name in self.domains):
                 return "a domain"
-            if self.networks and any(self._overlapped(one) for one in _ADDRESS.findall(lower)):
+            if self.networks and any(map(self._holds, (*clear_addresses(lower), *hidden_addresses(lower)))):
                 return "a network"
         return None
 
@@ -101,6 +98,9 @@ class NeverShare:
         labels = host.split(".")
         below = any(".".join(labels[start:]) in self.domains for start in range(len(labels)))
         return "a domain" if below else None
+
+    def _holds(self, address: Address) -> bool:
+        return any(address.version == one.version and address in one for one in self.networks)
 
     def _overlapped(self, text: str) -> bool:
         if not self.networks:

@@ -10,15 +10,24 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
-_MAIL = re.compile(
-    r"(?<![\w.%+'-])([\w.%+'-]{1,64})@((?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_](?:[^\W_]|-){1,62})(?![\w@-])"
-)
-_VERP = re.compile(r"(?i)(?<![a-z0-9.?&;#/_])([a-z0-9_.+'-]{1,64})=((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})@")
+# Read backwards from the at sign: whatever stands before those 64 characters, they are an address (RFC 5321 §4.5.3.1).
+_LOCAL_BACKWARDS = re.compile(r"[\w.%+'-]{1,64}").match
+_LONGEST_LOCAL = 64
+_DOMAIN = re.compile(r"[^\W_](?:[^\W_]|[.-]){3,252}").match
+_LITERAL = re.compile(r"(?i)\[(?:ipv6:)?([0-9a-f.:]{2,45})\]").match
+_LAST_LABEL = re.compile(r"[^\W\d_](?:[^\W_]|-){1,62}").fullmatch
+_VERP = re.compile(r"(?i)(?<![a-z0-9.?&;#/_])([a-z0-9_.+'-]{1,64})=([a-z0-9-][a-z0-9.-]{0,250}\.[a-z]{2,24})@")
 """A mailing list's own address that names whom it wrote to: ``bounce-jane=example.com@list.example``; no parameter."""
 _NO_DOMAIN = frozenset(
-    "png jpg jpeg gif webp svg ico bmp css js mjs json xml html htm php asp aspx jsp txt csv pdf zip gz exe dll".split()
+    "png jpg jpeg gif webp svg ico bmp css js mjs json xml html htm php asp aspx jsp txt csv pdf gz exe dll".split()
 )
 """What stands behind the last dot in ``icon@2x.png``."""
+
+_SPELLED = re.compile(
+    r"(?<![a-z0-9])[a-z0-9_.+-]{0,48}[a-z0-9](?:-at-|_at_|\(at\)|\[at\])[a-z0-9](?:[a-z0-9]|[-_.](?=[a-z0-9])){0,60}?[-_.]"
+    r"(?:dot[-_.])?(?:com|org|net|edu|gov|mil|de|fr|uk|eu)(?![a-z0-9])"
+)
+"""Blanks around the word would make addresses of sentences: ``seen at evil.com``."""
 
 _FOLDER = re.compile(r"(?i)[\\/](?:users|documents and settings|home)[\\/]{1,4}([^\\/\"'<>|:*?&;#\s\])]{1,64})")
 _NO_PERSONS_FOLDER = frozenset(
@@ -33,9 +42,10 @@ _USER_INFO = re.compile(r"(?i)[a-z][a-z0-9+.-]{1,15}://([^/?#@\s'\"]{1,128})@")
 _BETWEEN = re.compile(r"[?&;#/,|\s'\"]+").split
 _USER_PARAMETERS = frozenset(
     "user users username userid uname usr login loginid loginname logon logonid account accountname acct email emailid "
-    "emailaddress mail mailto upn samaccountname fname firstname lname lastname fullname surname".split()
+    "emailaddress mail mailto upn samaccountname fname firstname lname lastname fullname surname "
+    "loginhint recipient recipients rcpt rcptto to u displayname".split()
 )
-"""Without hyphens and underscores, in lower case."""
+"""Without hyphens, underscores and what stands in brackets, in lower case."""
 _HOST_PARAMETERS = frozenset(
     "computer computername pc pcname hostname machine machinename workstation devicename".split()
 )
@@ -47,7 +57,19 @@ _NOBODY = frozenset(
     "email mail webmail postmaster webmaster hostmaster abuse noreply no-reply login_submit submit required id "
     "main home index auth verify verification confirm update success failed error".split()
 )
+_ONE_DRIVE = re.compile(r"(?i)/personal/([a-z0-9-]+(?:_[a-z0-9-]+){2,12})(?![a-z0-9_-])").finditer
+"""SharePoint writes the mail address of a person's own site with underscores."""
+_OF_DOMAIN = re.compile(r"(?<=[=/?&:])[A-Za-z][A-Za-z0-9-]{1,14}\\([A-Za-z][\w.-]{1,63})(?![\\\w])").finditer
+_USER_PATH = re.compile(r"(?i)/user/([^/?#&;\s'\"]{2,64})/").finditer
 _TILDE = re.compile(r"(?<=/)~([A-Za-z][A-Za-z0-9._-]{1,31})(?=[/?#'\"\s]|$)")
+
+_USER_FOLDER = "/user/"
+_PATHS = (
+    ("/~", _TILDE.finditer),
+    ("\\", _OF_DOMAIN),
+    ("/personal/", _ONE_DRIVE),
+    (_USER_FOLDER, _USER_PATH),
+)
 
 _DEVICES = "pc|laptop|desktop|notebook|macbook|imac|thinkpad|workstation|iphone|ipad"
 _DEVICE_LABEL = re.compile(
@@ -70,16 +92,46 @@ _NO_PERSONS_COMPUTER = frozenset(
 
 
 def mail_addresses(text: str) -> Iterator[tuple[str, str]]:
-    """Yields mail addresses with their domain in lower case, also the recipient that a mailing list's sender names."""
-    for pattern in (_MAIL, _VERP):
-        for match in pattern.finditer(text):
-            domain = match[2].lower()
-            if domain.rpartition(".")[2] not in _NO_DOMAIN:
-                yield f"{match[1]}@{match[2]}", domain
+    """Yields mail addresses with their domain in lower case, or their address literal (RFC 5321 §4.1.3).
+
+    Also the recipient that a mailing list's sender names, and ``jane-at-corp-com``.
+    """
+    at = text.find("@")
+    while at >= 0:
+        local = _LOCAL_BACKWARDS(text[max(0, at - _LONGEST_LOCAL) : at][::-1])
+        if local is not None and (domain := _mail_domain(text, at + 1)):
+            yield f"{local[0][::-1]}@{domain}", domain.lower()
+        at = text.find("@", at + 1)
+    if "=" in text:
+        for match in _VERP.finditer(text):
+            yield f"{match[1]}@{match[2]}", match[2].lower()
+
+
+def spelled_mail_addresses(text: str) -> list[str]:
+    """Gives mail addresses that write a word for their at sign: ``jane-at-corp-com``, ``jane(at)corp.com``."""
+    lower = text.lower()
+    if "-at-" in lower or "_at_" in lower or "(at)" in lower or "[at]" in lower:
+        return _SPELLED.findall(lower)
+    return []
+
+
+def _mail_domain(text: str, start: int) -> str:
+    """Gives what stands behind an at sign as far as it may be a domain: ``corp.com`` of ``corp.com.pdf``."""
+    literal = _LITERAL(text, start)
+    if literal is not None:
+        return literal[1]
+    found = _DOMAIN(text, start)
+    labels = found[0].rstrip(".-").split(".") if found is not None else []
+    while len(labels) > 1 and (labels[-1].lower() in _NO_DOMAIN or not _LAST_LABEL(labels[-1])):
+        labels.pop()
+    return ".".join(labels) if len(labels) > 1 and all(labels) else ""
 
 
 def folders(text: str) -> Iterator[str]:
     """Yields the names of people whose folders a text names, on Windows, macOS or Unix."""
+    lower = text.lower()
+    if not ("users" in lower or "home" in lower or "documents and" in lower):
+        return
     for match in _FOLDER.finditer(text):
         name = match[1].rstrip(".,")
         known_file = "." in name and name.rpartition(".")[2].lower() in _NO_DOMAIN
@@ -88,7 +140,7 @@ def folders(text: str) -> Iterator[str]:
 
 
 def user_names(text: str) -> Iterator[str]:
-    """Yields names of users in URLs: before the host, in parameters that say so, and as ``~name``."""
+    """Yields names of users in URLs: before the host, in parameters that say so, and in paths."""
     if "@" in text:
         for match in _USER_INFO.finditer(text):
             yield match[1]
@@ -96,17 +148,30 @@ def user_names(text: str) -> Iterator[str]:
         name = value.rpartition("\\")[2]
         if len(name) > 1 and _NAME_LIKE(name) and name.lower() not in _NOBODY:
             yield name
-    if "/~" in text and "://" in text:
-        for match in _TILDE.finditer(text):
-            yield match[1]
+    if "://" in text:
+        yield from _in_paths(text)
+
+
+def _in_paths(text: str) -> Iterator[str]:
+    """Yields users' names as ``~name``, behind the name of their domain, and where users have their pages."""
+    for mark, find in _PATHS:
+        if mark in text:
+            for match in find(text):
+                if mark != _USER_FOLDER or _is_person(match[1]):
+                    yield match[1]
+
+
+def _is_person(name: str) -> bool:
+    lower = name.lower()
+    return _NAME_LIKE(name) is not None and lower not in _NOBODY and lower not in _NO_PERSONS_FOLDER
 
 
 def computers(text: str) -> Iterator[str]:
     """Yields names of computers that seem to be one person's: ``jane-laptop.corp``, ``DESKTOP-4F7K2AB``."""
-    if "-" in text:
+    if "-" in text and not text.islower():
         yield from _WINDOWS.findall(text)
     lower = text.lower()
-    if any(word in lower for word in _DEVICE_WORDS):
+    if any(map(lower.__contains__, _DEVICE_WORDS)):
         for match in _HOST.finditer(lower):
             if _of_a_person(match[1].split(".")[:-2]):
                 yield match[1]
@@ -130,7 +195,10 @@ def _all_parameters(text: str) -> list[tuple[str, str]]:
     for part in _BETWEEN(text):
         if "=" in part:
             steps = part.split("=")
-            found += [(name.replace("_", "").replace("-", "").lower(), value) for name, value in pairwise(steps)]
+            found += [
+                (name.partition("[")[0].replace("_", "").replace("-", "").lower(), value)
+                for name, value in pairwise(steps)
+            ]
     return found
 
 

@@ -28,6 +28,7 @@ OWN_ASSET = "own-asset"
 RESERVED = "reserved"
 ALLOWED_FIELDS = "allowed-fields"
 MINIMUM_SCORE = "minimum-score"
+VALIDITY = "validity"
 OBJECT_TYPE = "object-type"
 
 _COMPANIONS = frozenset({"identity", "marking-definition"})
@@ -270,6 +271,20 @@ def allowed_fields(candidate: Candidate, audience: Audience, facts: Facts) -> Re
     if attribution == "must" and not names_us and candidate.type != "marking-definition":
         reasons.append(refuse(ALLOWED_FIELDS, "does not name us, which the agreement demands (outbound.attribution)"))
     return tuple(reasons) or _ONLY_ALLOWED
+
+
+_VALID = _passes(VALIDITY, "valid today, or without an end")
+
+
+def validity(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    """Refuses partners what has ended by itself: an old finding says nothing of today."""
+    ends = candidate.content.get("valid_until")
+    if audience.inside or not isinstance(ends, str) or candidate.content.get("revoked") is True:
+        return _VALID
+    # The day alone is compared: it changes no decision within a day, and RFC 3339 sorts as text.
+    if ends[:10] < facts.today.isoformat():
+        return (refuse(VALIDITY, f"its validity ended on {ends[:10]}; seen again, it is valid again"),)
+    return _VALID
 
 
 _SCORED = _passes(MINIMUM_SCORE, "reached, or none")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from io import BytesIO
 
 import medallion
 import msgspec
@@ -15,6 +16,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from threatshare.errors import UsageError
+from threatshare.findings.compression import inflates_beyond
 from threatshare.share.accounts import Gatekeeper, current_account
 from threatshare.share.connections import Connections
 from threatshare.share.errors import Refused
@@ -24,9 +26,13 @@ from threatshare.store.faults import StoreFault
 
 TakePosted = Callable[[bytes, str | None, str], tuple[Mapping[str, object], str | None]]
 """Takes a body in a format (None: recognised) from an account. Gives what came of it, and why nothing could be read,
-where that is so. Raises UsageError where there is no such format."""
+where that is so, without any value of the body. Raises UsageError where there is no such format."""
 
 _PATH = "/findings"
+_FORM = "application/x-www-form-urlencoded"
+"""What curl says of any body unless it is told otherwise."""
+_LONGEST_NAME = 60
+"""Characters of a format's name that an answer repeats."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """All are routed, so that who is there is asked first."""
 
@@ -89,10 +95,28 @@ def _take(take: TakePosted, account: str) -> Response:
         raise Refused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the findings as the body itself, as curl does with --data-binary."
         )
+    body, format = request.get_data(), request.args.get("format")
+    if format is not None and len(format) > _LONGEST_NAME:
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, f"There is no reader with a name of more than {_LONGEST_NAME} characters."
+        )
+    # As much as a plain body (one byte less than Flask passes): gzip holds up to 1,000 times its size.
+    most = request.max_content_length
+    if most is not None and inflates_beyond(BytesIO(body), most - 1):
+        raise Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The compressed body inflates to more than {most - 1} bytes, the limit. Send it in several requests.",
+        )
     try:
-        counts, unreadable = take(request.get_data(), request.args.get("format"), account)
+        counts, unreadable = take(body, format, account)
     except UsageError as problem:
         raise Refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
     if unreadable is not None:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"Nothing in the body could be read: {unreadable}")
+    empty = not counts["findings"] and not counts["rejected"]
+    if empty and request.mimetype == _FORM:
+        raise Refused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "Nothing was found in the body. If curl sent it with -d, its line ends are gone: use --data-binary.",
+        )
     return Response(msgspec.json.encode(counts), content_type="application/json")

@@ -311,6 +311,26 @@ def test_the_directory_of_a_zip_is_limited(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(got, Reject)
 
 
+def test_it_is_told_whether_a_file_inflates_beyond_a_size() -> None:
+    """To the byte, over all members together, and never of what is not compressed."""
+    data = eve(3)
+    packed = (gzip.compress(data), zstd.compress(data), zipped({"a": data[:100], "b": data[100:]}))
+    for one in packed:
+        assert not compression.inflates_beyond(io.BytesIO(one), len(data))
+        assert compression.inflates_beyond(io.BytesIO(one), len(data) - 1)
+    assert not compression.inflates_beyond(io.BytesIO(data), 1)
+    assert not compression.inflates_beyond(io.BytesIO(packed[0][:40]), len(data))
+
+
+@pytest.mark.parametrize(
+    "data", [gzip.compress(b"x"), zstd.compress(b"x"), zipped({}), tar_of(b"x"), b"7z\xbc\xaf\x27\x1c"]
+)
+def test_it_is_told_whether_a_file_is_compressed(data: bytes) -> None:
+    """By its beginning, also where it is of a kind that is not opened."""
+    assert compression.is_compressed(data)
+    assert not compression.is_compressed(b"x" + data)
+
+
 def test_a_zip_by_a_pipe_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """What must lie in a temporary file may not fill the disk."""
     monkeypatch.setattr(compression, "MAX_SPOOLED", 1000)

@@ -26,6 +26,37 @@ def says(text: str, secret: str = SECRET) -> bool:
     return any(secret in one for one in views(text)[0])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jane.doe＠corp.example",
+        "jane\u200b.doe@cor\u00adp.example",
+        "jane.doe&#64;corp&period;example",
+        "jane.doe&commat;corp.example",
+        "jane.doe\\x40corp.example",
+        "jane.doe\\u0040corp.example",
+        "jane.doe%u0040corp.example",
+        "jane.doe=40corp=2Eexample",
+        "jane.doe@cor=\r\np.example",
+        SECRET.encode().hex(":"),
+        SECRET.encode().hex("-"),
+        SECRET.encode().hex(";"),
+        SECRET.encode().hex(".", 4),
+        base64.b64encode(SECRET.encode("utf-16-le")).decode(),
+        base64.b64encode(SECRET.encode("utf-16")).decode(),
+        base64.b64encode(b"id=" + SECRET.encode("utf-16-be")).decode(),
+        base64.b32encode(SECRET.encode()).decode(),
+        base64.b32encode(SECRET.encode()).decode().rstrip("=").lower(),
+        "\r\n".join(("amFuZS5", "kb2VAY29", "ycC5leGFtcGxl")),
+        "amFuZS5.kb2VAY29.ycC5leGFtcGxl",
+        "amFuZS5+kb2VAY29+ycC5leGFtcGxl",
+    ],
+)
+def test_other_spellings_are_undone(text: str) -> None:
+    """Escapes of HTML, programs and mail, wide and invisible letters, separators, UTF-16 and base32 are read."""
+    assert says(f"http://evil.example/?q={text}")
+
+
 @pytest.mark.parametrize("first", WAYS)
 @pytest.mark.parametrize("second", WAYS)
 def test_two_encodings_are_undone(first: str, second: str) -> None:

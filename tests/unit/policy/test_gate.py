@@ -48,18 +48,23 @@ def test_release_shows_that_every_rule_has_spoken() -> None:
         "exercise",
         "marking-ceiling",
         "marking-unknown",
+        "marking-terms",
         "no-echo",
         "onward",
+        "onward-terms",
         "own-assets-not-declared",
         "own-asset",
         "never-share",
         "reserved",
         "allowed-fields",
         "privacy",
+        "validity",
         "minimum-score",
+        "maximum-age",
         "object-type",
+        "approval",
     ]
-    assert len(RULES) == 14
+    assert len(RULES) == 19
 
 
 @pytest.mark.parametrize("audience", [INTERNAL, SIEM])
@@ -229,6 +234,15 @@ def test_minimum_score(score: int | None, against: bool) -> None:
     assert rules_against(ask(our_indicator(), score=score), SIEM, facts(siem_floor=60)) == wanted
     gone = revoked(our_indicator(), 1_790_000_000_000_000)
     assert rules_against(ask(gone, score=score), audience) == []
+
+
+@pytest.mark.parametrize(("ends", "against"), [("2026-06-14", True), ("2026-06-15", False), ("2026-06-16", False)])
+def test_validity(ends: str, against: bool) -> None:
+    """What ended before today is no news to a partner; our own tools and withdrawals do not mind."""
+    old = our_indicator() | {"valid_from": "2026-01-01T00:00:00.000Z", "valid_until": f"{ends}T12:00:00.000Z"}
+    assert rules_against(ask(old), partner()) == [("validity", REFUSE)] * against
+    assert rules_against(ask(old), INTERNAL) == []
+    assert rules_against(ask(old | {"revoked": True}), partner()) == []
 
 
 def test_object_type() -> None:

@@ -246,7 +246,8 @@ class _Reading:
             return
         url, wrappers = unwrapped(found.text) if found.use is Use.LINK else (found.text, ())
         for host in wrappers:
-            self.propose(Kind.DOMAIN, host, _REDIRECTOR)
+            if not self._names_recipient(host, "body"):
+                self.propose(Kind.DOMAIN, host, _REDIRECTOR)
         cut = without_recipients(url, self._recipients) if url else None
         if cut is None:
             return

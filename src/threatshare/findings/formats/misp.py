@@ -5,7 +5,8 @@ Only what an analyst marked for detection (``to_ids``) counts, and only in types
 each attribute and of each object, so that what was seen as one file or one mail stays together.
 
 An event has to lie in memory as a whole, because its creator and tags may stand anywhere in it: events of up to 32 MiB
-are taken, with about twice as much memory, and its attributes are decoded one by one.
+are taken, with up to five times as much memory, and its attributes are decoded one by one. Who made it is told by the
+UUID of its ``Orgc``, by the name only where there is none: names are public.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from threatshare.findings.formats.misp_attributes import (
     OBJECTS_OF_VICTIMS,
     OPENER,
     proposals_of,
-    said_by,
     says,
 )
-from threatshare.findings.records import SHOWN, decoded
+from threatshare.findings.formats.repetition import REPEATED, says_twice
+from threatshare.findings.formats.tags import NAMELESS, said_by
+from threatshare.findings.records import SHOWN, Record, json_records, reject
 from threatshare.findings.roles import Ruling
 from threatshare.model import Finding, Marking, Reject, Role, Tlp
 
@@ -46,21 +48,16 @@ _KEPT_IN = Ruling(
     "MISP's distribution keeps it to one organisation or a sharing group, and no TLP tag says more: a TLP tag or a "
     "person would decide; held",
 )
-_UNNAMED = Ruling(
-    Role.UNKNOWN,
-    "the event names no organisation that created it (Orgc), as MISP's own exports do, and is not marked TLP:CLEAR or "
-    "TLP:GREEN: who made it would decide; held",
-)
+_APART = frozenset({"Attribute", "Object"})
+"""Lists of an event whose members are looked at one by one."""
+_TAGS = ("Tag", "EventTag", "AttributeTag", "ObjectTag")
+"""Where tags stand; all but the first are the rows that join them, each with its ``Tag``."""
 
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{").match
 _INFO = b'"info"'
 _FIELDS = (b'"threat_level_id"', b'"analysis"', b'"Orgc"', b'"orgc_id"', b'"Attribute"', b'"distribution"')
 """Names of a MISP event's fields; two beside ``info`` make one."""
 _UUID = re.compile(r"[0-9A-Fa-f-]{36}").fullmatch
-
-
-class _Tag(Struct):
-    name: str | None = None
 
 
 class _Organisation(Struct):
@@ -76,18 +73,19 @@ class _Event(Struct):
     timestamp: Any = None
     distribution: Any = None
     Orgc: _Organisation | None = None
-    Tag: list[_Tag] | None = None
+    Tag: Any = None
+    EventTag: Any = None
     Attribute: list[Raw] | None = None
     Object: list[Raw] | None = None
 
 
-class _Record(_Event):
+class _Whole(_Event):
     """One JSON object of the file: an event, or what holds one."""
 
     Event: _Event | None = None
 
 
-_RECORD = msgspec.json.Decoder(_Record)
+_RECORD = msgspec.json.Decoder(_Whole)
 _DOC = msgspec.json.Decoder(Doc)
 
 
@@ -102,16 +100,29 @@ class MispReader:
 
     def read(self, stream: BinaryIO, place: str, own: OwnAssets) -> Iterator[Finding | Reject]:
         """Yields a finding for each attribute and object with a value; the place names its UUID."""
-        for item in decoded(stream, place, _RECORD, {"response"}, MAX_EVENT):
-            if isinstance(item, Reject):
-                yield item
-                continue
-            where, record = item
-            event = record.Event or record
-            if event.Attribute is None and event.Object is None and event.info is None:
-                yield Reject(where, "no MISP event: export events rather than single attributes")
+        for record in json_records(stream, place, {"response"}, MAX_EVENT):
+            if isinstance(record, Record):
+                yield from _findings(record, place, own)
             else:
-                yield from _EventReading(event, where, own).findings()
+                yield record
+
+
+def _findings(record: Record, place: str, own: OwnAssets) -> Iterator[Finding | Reject]:
+    """Reads one JSON object of a file."""
+    try:
+        whole = _RECORD.decode(record.text)
+    except (msgspec.MsgspecError, RecursionError) as problem:
+        yield reject(place, record.line, f"not readable: {problem}", record.text)
+        return
+    event = whole.Event or whole
+    if event.Attribute is None and event.Object is None and event.info is None:
+        reason = "no MISP event: export events rather than single attributes"
+    elif says_twice(record.text, _APART):
+        reason = REPEATED
+    else:
+        yield from _EventReading(event, f"{place}:{record.line}", own).findings()
+        return
+    yield reject(place, record.line, reason, record.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +147,12 @@ class _EventReading:
 
     def _decoded(self, raw: Raw, what: str) -> Doc | Reject:
         try:
-            return _DOC.decode(raw)
+            doc = _DOC.decode(raw)
+            reason = REPEATED if says_twice(bytes(raw)) else ""
         except (msgspec.MsgspecError, RecursionError) as problem:
-            return self._reject(what, f"not readable: {problem}", bytes(raw)[: 4 * SHOWN].decode("utf-8", "replace"))
+            doc, reason = {}, f"not readable: {problem}"
+        said = bytes(raw)[: 4 * SHOWN].decode("utf-8", "replace")
+        return self._reject(what, reason, said) if reason else doc
 
     def _finding(self, holder: Doc, attributes: list[Doc], what: str) -> Iterator[Finding | Reject]:
         """Makes one finding of an attribute, or of an object's (``holder``) attributes."""
@@ -167,8 +181,9 @@ class _EventReading:
                 yield finding
 
     def _event(self, holder: Doc, taken: list[Doc], proposals: list[Proposal]) -> Event:
-        own_tags = tuple(text(tag, "name") for one in (holder, *taken) for tag in inners(one, "Tag"))
-        nearest, said = said_by(own_tags), said_by((*(tag.name or "" for tag in self.event.Tag or ()), *own_tags))
+        own_tags = tuple(tag for one in (holder, *taken) for name in _TAGS for tag in _tags(one.get(name)))
+        of_event = (*_tags(self.event.Tag), *_tags(self.event.EventTag))
+        nearest, said = said_by(own_tags), said_by((*of_event, *own_tags))
         ruling = said.verdict or self._held(said.marking, (holder, *taken))
         seen_at, last_seen_at = self._times(holder, taken)
         return Event(
@@ -183,13 +198,9 @@ class _EventReading:
 
     def _held(self, marking: Marking, docs: Sequence[Doc]) -> Ruling | None:
         maker = self.event.Orgc or _Organisation()
-        names = [one for one in (maker.name, maker.uuid) if one]
-        creator = next((one for one in names if self.own.is_us(one)), next(iter(names), ""))
-        held = held_for_author(creator, marking, self.own)
+        held = held_for_author(maker.uuid or maker.name or "", marking, self.own)
         if held is not None or marking.tlp in (Tlp.CLEAR, Tlp.GREEN):
             return held
-        if not creator:
-            return _UNNAMED
         levels = {number(one, "distribution") for one in ({"distribution": self.event.distribution}, *docs)}
         return _KEPT_IN if marking.tlp is None and _UNSHARED & levels else None
 
@@ -213,6 +224,17 @@ class _EventReading:
 def _uuid(doc: Doc, at: int) -> str:
     said = text(doc, "uuid")
     return said if _UUID(said) else str(at)
+
+
+def _tags(said: object) -> Iterator[str]:
+    """Gives the names of tags in any shape that tools write: objects, names, rows that join a tag, one or a list."""
+    if isinstance(said, list):
+        for one in said:
+            yield from _tags(one)
+    elif isinstance(said, dict):
+        yield from (_tags(said["Tag"]) if "Tag" in said and "name" not in said else _tags(said.get("name") or NAMELESS))
+    elif said is not None:
+        yield said if isinstance(said, str) and said else NAMELESS
 
 
 def _moments(docs: Sequence[Doc], key: str) -> list[datetime]:

@@ -1,15 +1,12 @@
-"""What MISP attributes, categories, objects and tags mean: tables first, then how they are read.
+"""What MISP attributes, categories and objects mean: tables first, then how they are read.
 
-Types and categories are those of the MISP core format (misp-project.org/datamodels), tags those of the repository
-MISP/misp-taxonomies. Seen in samples: ip-src, ip-dst, domain, hostname, url, hashes and their composites, and the tags
-tlp:white and tlp:clear; the other rows follow the documentation.
+Types and categories are those of the MISP core format (misp-project.org/datamodels). Seen in samples: ip-src, ip-dst,
+domain, hostname, url, hashes and their composites; the other rows follow the documentation. Tags: ``tags``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from threatshare.errors import BadValue
@@ -17,7 +14,7 @@ from threatshare.findings.documents import Doc, text, value
 from threatshare.findings.events import Proposal
 from threatshare.findings.formats.columns import value_of
 from threatshare.findings.roles import Ruling
-from threatshare.model import Kind, Marking, Role, Tlp
+from threatshare.model import Kind, Role
 
 
 class Part(NamedTuple):
@@ -97,31 +94,6 @@ OPENER = Ruling(
 )
 
 _TRUE = frozenset({"1", "true"})
-_TLP_LABELS: Mapping[str, Tlp] = {"white": Tlp.CLEAR, **{tlp.label: tlp for tlp in Tlp}}
-_AIS_TLP = "ais-marking:tlpmarking="
-_HARMLESS = frozenset({"pap:white", "pap:clear", "pap:green", 'ais-marking:cisa_proprietary="false"'})
-_HARMLESS_STARTS = ("ais-marking:aisconsent=", 'ais-marking:aismarking="not_proprietary"')
-"""Consent says whether the submitter may be named; our indicators name nobody but us."""
-_RESTRICTIONS = frozenset(
-    "tlp pap ais-marking acs-marking iep iep2-policy iep2-reference cssa de-vs dni-ism euci fr-classif nato "
-    "gdpr".split()
-)
-"""Taxonomies that restrict what may be done: their tags are markings, and those that we cannot read hold."""
-_NOT_TO_LEAVE = frozenset({"misp:should-not-sync", 'misp:api="hide"'})
-
-_CONFIDENCES: Mapping[str, int] = {
-    'misp:confidence-level="completely-confident"': 100,
-    'misp:confidence-level="usually-confident"': 75,
-    'misp:confidence-level="fairly-confident"': 50,
-    'misp:confidence-level="rarely-confident"': 25,
-    'misp:confidence-level="unconfident"': 0,
-}
-"""The taxonomy's own numbers; "cannot be evaluated" is no statement."""
-
-_EXERCISE = Ruling(Role.UNKNOWN, "tagged as part of an exercise: only a node for exercises should share it; held")
-_FALSE_POSITIVE = Ruling(Role.THIRD_PARTY, "tagged as a confirmed false positive")
-
-_TECHNIQUE = re.compile(r'^(?:misp-galaxy:)?mitre-[a-z-]*attack-pattern="[^"]*\b(T\d{4}(?:\.\d{3})?)"$').match
 
 
 def says(doc: Doc, key: str) -> bool:
@@ -170,59 +142,3 @@ def _divided(said: str, count: int) -> tuple[str, ...]:
     if not bar:
         raise BadValue(f"{said[:60]!r} has no two parts divided by |")
     return first, last
-
-
-class Said(NamedTuple):
-    """What the tags of an event or attribute say together."""
-
-    marking: Marking
-    verdict: Ruling | None
-    """What they make of the values themselves: an exercise, a false positive."""
-    confidence: int | None
-    techniques: tuple[str, ...]
-
-
-@lru_cache(maxsize=4096)
-def said_by(tags: tuple[str, ...]) -> Said:
-    """Reads tags; remembered, because an event's attributes bear few sets of them."""
-    return Said(marking_of_tags(tags), verdict_of_tags(tags), confidence_of_tags(tags), techniques_of_tags(tags))
-
-
-def marking_of_tags(tags: Iterable[str]) -> Marking:
-    """Reads what tags say of sharing: the most restrictive TLP, and every restriction that we cannot read, sorted."""
-    tlps: list[Tlp] = []
-    unknown: set[str] = set()
-    for tag in tags:
-        folded = "".join(tag.lower().split())
-        namespace, _, label = folded.partition(":")
-        if folded.startswith(_AIS_TLP):
-            namespace, label = "tlp", folded.removeprefix(_AIS_TLP).strip('"')
-        if namespace == "tlp" and label in _TLP_LABELS:
-            tlps.append(_TLP_LABELS[label])
-        elif folded in _HARMLESS or folded.startswith(_HARMLESS_STARTS):
-            continue
-        elif namespace in _RESTRICTIONS or folded.startswith("tlp") or folded in _NOT_TO_LEAVE:
-            unknown.add(tag.strip())
-    return Marking(max(tlps, default=None), tuple(sorted(unknown)))
-
-
-def verdict_of_tags(tags: Iterable[str]) -> Ruling | None:
-    """Says what tags make of the values themselves: an exercise, a false positive; None: nothing."""
-    for tag in tags:
-        namespace, _, rest = tag.strip().lower().partition(":")
-        if namespace == "exercise":
-            return _EXERCISE
-        if namespace == "false-positive" and rest.startswith("confirmed") and not rest.endswith('"false"'):
-            return _FALSE_POSITIVE
-    return None
-
-
-def confidence_of_tags(tags: Iterable[str]) -> int | None:
-    """Gives the lowest confidence that is tagged; None: none is."""
-    return min((_CONFIDENCES[tag] for tag in tags if tag in _CONFIDENCES), default=None)
-
-
-def techniques_of_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Gives the ATT&CK techniques of galaxy tags, e.g. of ``misp-galaxy:mitre-attack-pattern="... - T1543.004"``."""
-    found = (_TECHNIQUE(tag.strip()) for tag in tags)
-    return tuple(dict.fromkeys(one[1] for one in found if one is not None))

@@ -87,7 +87,7 @@ class OcsfReader:
 def _event(own: OwnAssets, doc: Doc, look_up: LookUp) -> Event | None:
     if "class_uid" not in doc:
         raise BadValue("no OCSF event: it has no class_uid")
-    if doc["class_uid"] not in _CLASSES:
+    if number(doc, "class_uid") not in _CLASSES:
         return None
     info = inner(doc, "finding_info") or inner(doc, "finding")
     seen_at = _time(info, "first_seen_time") or _time(doc, "start_time") or _time(doc, "time")

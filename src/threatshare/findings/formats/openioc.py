@@ -2,15 +2,16 @@
 
 A term under AND says nothing by itself, nor does one that is negated or asks for less than the whole value. Of these,
 and of terms for what is not shared (file names, registry keys ...), a Reject of the file gives the number, so that
-nothing is lost unseen. The format has no markings: what others wrote is held. Files of up to 16 MiB, XML without a
-document type.
+nothing is lost unseen. The format has no markings: what others wrote, or wrote with us, is held, and what names no
+author too. An author may stand anywhere, so the whole file is read for its metadata before any term is. Files of up to
+16 MiB, XML without a document type.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -87,40 +88,86 @@ class OpenIocReader:
     def read(self, stream: BinaryIO, place: str, own: OwnAssets) -> Iterator[Finding | Reject]:
         """Yields a finding a term, its place naming the term, and one Reject that counts what cannot stand alone."""
         # Untrusted XML: defusedxml refuses document types and entities.
-        from defusedxml.ElementTree import ParseError, iterparse
+        from defusedxml.ElementTree import ParseError
 
         text = stream.read(MAX_FILE + 1)
         if len(text) > MAX_FILE:
             yield Reject(place, f"OpenIOC file of more than {MAX_FILE} bytes")
             return
-        reading = _Reading(place, own, file_time(stream))
         try:
-            for event, element in iterparse(BytesIO(text), ("start", "end"), forbid_dtd=True):
-                if event == "start":
-                    reading.open(element)
-                else:
-                    yield from reading.close(element)
+            metadata = _metadata(text)
         except (ParseError, LookupError, ValueError) as problem:
             # ValueErrors: what defusedxml refuses, too many levels, wide encodings; LookupErrors: unknown encodings.
-            yield Reject(
-                place,
-                f"no XML that can be read, from some place on: {problem}",
-                text[: 4 * SHOWN].decode("utf-8", "replace")[:SHOWN],
-            )
+            shown = text[: 4 * SHOWN].decode("utf-8", "replace")[:SHOWN]
+            yield Reject(place, f"no XML that can be read: {problem}", shown)
+            return
+        reading = _Reading(place, own, file_time(stream), metadata)
+        # Read to its end once, it can be read to its end again.
+        for element, above in _elements(text):
+            yield from reading.element(element, above)
         yield from reading.summary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """What a file says of itself."""
+
+    authors: tuple[str, ...]
+    """Every one that it names, wherever that stands."""
+    said: Mapping[str, str]
+    """Of the other metadata the first, by the name of the element."""
+
+    def author(self, own: OwnAssets) -> str:
+        """Names an author, somebody else before ourselves; empty where none is named."""
+        others = (one for one in self.authors if not own.is_us(one))
+        return next(others, next(iter(self.authors), ""))
+
+
+def _metadata(text: bytes) -> _Metadata:
+    """Reads a whole file for what it says of itself; raises what ``_elements`` does."""
+    authors: list[str] = []
+    said: dict[str, str] = {}
+    for element, _ in _elements(text):
+        match _local(element):
+            case "authored_by":
+                authors.append(" ".join("".join(element.itertext()).split()))
+            case "short_description" | "authored_date" as name:
+                said.setdefault(name, (element.text or "").strip())
+            case name if name in _ROOTS:
+                said["last-modified"] = element.get("last-modified", "")
+    return _Metadata(tuple(one for one in authors if one), said)
+
+
+def _elements(text: bytes) -> Iterator[tuple[Element, Sequence[Element]]]:
+    """Yields each element when it is complete, with those around it, and then lets go of it.
+
+    Raises BadValue where too many are open, else what defusedxml does.
+    """
+    from defusedxml.ElementTree import iterparse
+
+    stack: list[Element] = []
+    for event, element in iterparse(BytesIO(text), ("start", "end"), forbid_dtd=True):
+        if event == "start":
+            if len(stack) >= MAX_DEPTH:
+                raise BadValue(f"elements more than {MAX_DEPTH} deep")
+            stack.append(element)
+            continue
+        stack.pop()
+        yield element, stack
+        # What stands within a name is part of it.
+        if stack and all(_local(one) != "authored_by" for one in stack):
+            stack[-1].remove(element)
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One file under way: the elements that are open, and what the metadata said."""
+    """The terms of one file under way."""
 
     place: str
     own: OwnAssets
     written_at: datetime
     """The file's own time, where it states none."""
-    stack: list[Element] = field(default_factory=list)
-    said: dict[str, str] = field(default_factory=dict)
-    """Metadata by the name of its element."""
+    metadata: _Metadata
     passed: Counter[str] = field(default_factory=Counter)
     terms: int = 0
     search: str = ""
@@ -128,36 +175,22 @@ class _Reading:
     content: str = ""
     """Of the term that is open: its value."""
 
-    def open(self, element: Element) -> None:
-        """Takes note of an element that begins; raises BadValue where too many are open."""
-        if len(self.stack) >= MAX_DEPTH:
-            raise BadValue(f"elements more than {MAX_DEPTH} deep")
-        name = _local(element)
-        if name in _ROOTS:
-            self.said = {"last-modified": element.get("last-modified", "")}
-        elif name == "IndicatorItem":
-            self.search = self.content = ""
-        self.stack.append(element)
-
-    def close(self, element: Element) -> Iterator[Finding | Reject]:
-        """Reads an element that is complete, and lets go of it."""
-        self.stack.pop()
+    def element(self, element: Element, above: Sequence[Element]) -> Iterator[Finding | Reject]:
+        """Reads an element that is complete; ``above``: those that it stands in."""
+        in_term = bool(above) and _local(above[-1]) == "IndicatorItem"
         match _local(element):
-            case "short_description" | "authored_by" | "authored_date" as name:
-                self.said.setdefault(name, (element.text or "").strip())
-            case "Context":
+            case "Context" if in_term:
                 self.search = element.get("search", "").strip().lower()
-            case "Content":
+            case "Content" if in_term:
                 self.content = (element.text or "").strip()
             case "IndicatorItem":
-                yield from self._term(element)
-        if self.stack:
-            self.stack[-1].remove(element)
+                yield from self._term(element, above)
+                self.search = self.content = ""
 
-    def _term(self, item: Element) -> Iterator[Finding | Reject]:
+    def _term(self, item: Element, above: Sequence[Element]) -> Iterator[Finding | Reject]:
         self.terms += 1
         kinds, ruling = _TERMS.get(self.search, ((), _FILE))
-        reason = self._obstacle(item, bool(kinds))
+        reason = self._obstacle(item, above, bool(kinds))
         if reason:
             self.passed[reason] += 1
             return
@@ -173,9 +206,8 @@ class _Reading:
             if finding is not None:
                 yield finding
 
-    def _obstacle(self, item: Element, shared: bool) -> str:
-        above = [one for one in self.stack if _local(one) == "Indicator"]
-        if any(one.get("operator", "").upper() != "OR" for one in above):
+    def _obstacle(self, item: Element, above: Sequence[Element], shared: bool) -> str:
+        if any(one.get("operator", "").upper() != "OR" for one in above if _local(one) == "Indicator"):
             return _UNDER_AND
         negated = item.get("negate", "false").strip().lower() not in ("false", "0")
         if negated or item.get("condition", "").strip().lower() != "is":
@@ -183,12 +215,13 @@ class _Reading:
         return "" if shared else _NOT_SHARED
 
     def _event(self, proposal: Proposal) -> Event:
-        held = held_for_author(self.said.get("authored_by", ""), Marking(None), self.own)
-        dates = (read_loose_time(self.said.get(name, "")) for name in ("authored_date", "last-modified"))
+        held = held_for_author(self.metadata.author(self.own), Marking(None), self.own)
+        said = self.metadata.said
+        dates = (read_loose_time(said.get(name, "")) for name in ("authored_date", "last-modified"))
         # Year 1 is how .NET writes that there is no date.
         stated = next((at for at in dates if at is not None and at.year > 1), None)
         return Event(
-            title=self.said.get("short_description", ""),
+            title=said.get("short_description", ""),
             seen_at=stated or self.written_at,
             proposals=[proposal] if held is None else overruled([proposal], held),
         )

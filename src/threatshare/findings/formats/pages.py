@@ -8,6 +8,7 @@ where an author shows one thing and links another, the target is a reference.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import struct
 import time
@@ -270,12 +271,25 @@ _BROKEN = (
 )
 """What pypdf lets out on broken files beside its own errors."""
 
+_AS_TEXT = "save its text as a .txt file and hand that in"
+_FAULTS = {
+    "PdfStreamError": "it is cut off or damaged: fetch it again, or open it in a viewer and save it anew",
+    "LimitReachedError": f"a part of it inflates to more than any report needs: {_AS_TEXT}",
+    "DependencyError": "it is encrypted in a way that is not supported: save it without encryption",
+    "FileNotDecryptedError": "it is encrypted: save it without a password",
+    "NotImplementedError": f"it is compressed in a way that is not supported: {_AS_TEXT}",
+    "RecursionError": f"its parts are nested too deep: {_AS_TEXT}",
+}
+"""What is wrong with a PDF, and what to do, by the names of errors."""
+_DAMAGED = f"it is damaged: open it in a viewer and save it anew, or {_AS_TEXT}"
+
 
 def _read_pdf(data: bytes, lines: list[Line]) -> str | None:
     """Collects the text of a PDF; tells why not all of it could be read, or None."""
     from pypdf import PdfReader as PdfFile
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import DependencyError, PyPdfError
 
+    _silence("pypdf")
     try:
         file = PdfFile(io.BytesIO(data), strict=False)
         if file.is_encrypted and not file.decrypt(""):
@@ -283,8 +297,16 @@ def _read_pdf(data: bytes, lines: list[Line]) -> str | None:
         if len(file.pages) > MAX_PAGES:
             return f"a PDF of more than {MAX_PAGES} pages"
         return _read_pages(file, lines)
-    except (PyPdfError, *_BROKEN) as problem:
-        return f"a PDF that cannot be read: {type(problem).__name__}"
+    except (PyPdfError, DependencyError, *_BROKEN) as problem:
+        return f"a PDF that cannot be read; {_FAULTS.get(type(problem).__name__, _DAMAGED)}"
+
+
+def _silence(name: str) -> None:
+    """Keeps what a library logs of a document to itself: it quotes names and numbers, and lines that someone forged."""
+    logger = logging.getLogger(name)
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def _read_pages(file: PdfFile, lines: list[Line]) -> str | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from threatshare.config import OwnAssets
 from threatshare.errors import BadValue
 from threatshare.findings.authorship import UNREADABLE
-from threatshare.findings.formats.misp_attributes import marking_of_tags
+from threatshare.findings.formats.tags import marking_of_tags
 from threatshare.findings.roles import Ruling
 from threatshare.model import Marking, Role, Tlp
 

@@ -3,15 +3,15 @@
 Observables, observed data, malware and the rest assert nothing of a value. A pattern counts where each of its parts
 suffices alone (``stix.patterns``); one that needs several together is no single value, and is kept aside. What its
 producer revoked is passed over. When it was seen is ``valid_from``: this reader has no clock, and what has expired
-since fades in the score by its age. Markings are read by their ids alone; an identity counts by its name where it
-stands before the indicators that it made.
+since fades in the score by its age. Markings are read by their ids alone, and from labels, where MISP writes its tags;
+who made an indicator is told by the id of the identity alone, because names are public.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import msgspec
@@ -22,7 +22,9 @@ from threatshare.errors import BadValue
 from threatshare.findings.authorship import held_for_author
 from threatshare.findings.events import Event, Proposal, finding_of, overruled
 from threatshare.findings.formats.columns import word
+from threatshare.findings.formats.repetition import REPEATED, says_twice
 from threatshare.findings.formats.table import ROLE_OF_KIND
+from threatshare.findings.formats.tags import said_by
 from threatshare.findings.records import SHOWN, Record, json_records
 from threatshare.findings.roles import Ruling
 from threatshare.model import Finding, Kind, Reject, Role
@@ -34,8 +36,6 @@ from threatshare.stix.timestamps import read_loose_time
 
 MAX_BUNDLE = 32 * 1024 * 1024
 """Bytes of a bundle that has to be read as a whole: one a line, or nested; every object has at most 1 MiB."""
-_MAX_IDENTITIES = 10_000
-"""Identities whose names are remembered; later ones count by their ids."""
 
 _NETWORK = frozenset({Kind.IPV4, Kind.IPV6, Kind.DOMAIN, Kind.URL})
 
@@ -74,6 +74,8 @@ _STIX_ID = re.compile(
 ).fullmatch
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]").match
 _TYPED = re.compile(rb'"(?:type|objects|spec_version)"\s*:').search
+_ATTACK = frozenset({"mitre-attack", "mitre-ics-attack", "mitre-mobile-attack"})
+"""Sources of ATT&CK's ids; MITRE's other lists, such as ``mitre-f3``, number techniques alike."""
 _TECHNIQUE = re.compile(r"T\d{4}(?:\.\d{3})?").fullmatch
 
 
@@ -82,7 +84,6 @@ class _Glance(Struct):
 
     type: str | None = None
     id: str | None = None
-    name: str | None = None
     objects: Raw = Raw()
     """Of a bundle or envelope a list; STIX 2.0's observed data have a table of that name."""
 
@@ -130,8 +131,6 @@ class _Reading:
     """One file under way."""
 
     own: OwnAssets
-    names: dict[str, str] = field(default_factory=dict)
-    """Names of the identities so far, by id."""
 
     def objects(self, raw: bytes | Raw, where: str) -> Iterator[Finding | Reject]:
         """Reads one object, or those of a bundle; bundles nest as deep as records may."""
@@ -145,8 +144,6 @@ class _Reading:
         if inside:
             for one in inside:
                 yield from self.objects(one, where)
-        elif glance.type == "identity" and glance.id and glance.name and len(self.names) < _MAX_IDENTITIES:
-            self.names.setdefault(glance.id, glance.name)
         elif glance.type == "indicator":
             known = _STIX_ID((glance.id or "").encode("utf-8", "replace")) is not None
             yield from self._indicator(bytes(raw), f"{where} {glance.id}" if known else where)
@@ -156,6 +153,8 @@ class _Reading:
     def _indicator(self, raw: bytes, where: str) -> Iterator[Finding | Reject]:
         try:
             read = read_object(raw)
+            if says_twice(raw):
+                raise BadValue(REPEATED)
             event = None if read.revoked else self._event(read, raw)
             finding = None if event is None else finding_of(event, StixReader.name, where, self.own)
         except BadValue as problem:
@@ -170,10 +169,11 @@ class _Reading:
         observables = read_pattern(read.pattern or "")
         if any(one.kind is Kind.PATTERN for one in observables):
             raise BadValue(_COMPOUND)
-        marking = marking_of(read.marking_refs)
+        tagged = said_by((*read.labels, *read.indicator_types))
+        marking = marking_of(read.marking_refs).joined(tagged.marking)
         said = _words(read, raw)
         proposals = [Proposal(one.kind, one.value, _ruling(read, said, one.kind)) for one in observables]
-        held = held_for_author(self._creator(read), marking, self.own)
+        held = tagged.verdict or held_for_author(read.created_by_ref or "", marking, self.own)
         return Event(
             title=read.name or "",
             seen_at=read_loose_time(read.valid_from or read.created or ""),
@@ -182,12 +182,6 @@ class _Reading:
             techniques=tuple(_techniques(read)),
             tlp=marking.tlp,
         )
-
-    def _creator(self, read: Received) -> str:
-        """Gives the id of who made it, or the name, where that is what tells that it was us."""
-        made_by = read.created_by_ref or ""
-        name = self.names.get(made_by, "")
-        return name if name and self.own.is_us(name) else made_by
 
 
 def _words(read: Received, raw: bytes) -> tuple[str, ...]:
@@ -219,7 +213,7 @@ def _ruling(read: Received, said: Iterable[str], kind: Kind) -> Ruling:
 def _techniques(read: Received) -> Iterator[str]:
     for reference in read.external_references:
         name, number = reference.source_name or "", reference.external_id or ""
-        if name.startswith("mitre-") and _TECHNIQUE(number):
+        if name in _ATTACK and _TECHNIQUE(number):
             yield number
 
 

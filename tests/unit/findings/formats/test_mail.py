@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -325,6 +326,8 @@ def test_redirectors_are_taken_off() -> None:
     values = {seen.observable.value: seen.role.value for seen in found.observations}
     assert values["https://landing.test/a"] == "payload"
     assert values["eur01.safelinks.protection.outlook.com"] == "third-party"
+    named = safe.replace("eur01", "anna-lee")
+    assert not any("anna" in value for value in roles(phish(text=f"x {named} y\n")))
     assert not any("anna" in value for value in values)
 
 
@@ -435,6 +438,15 @@ ENCODERS: dict[str, Callable[[str], str]] = {
     "hex": lambda text: text.encode().hex(),
     "upper": str.upper,
     "reversed": lambda text: text[::-1],
+    "base32": lambda text: base64.b32encode(text.encode()).decode().rstrip("="),
+    "quoted-printable": lambda text: "".join(one if one.isalnum() else f"={ord(one):02X}" for one in text),
+    "entities": lambda text: "".join(f"&#{ord(one)};" for one in text),
+    "escapes": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
+    "hex with separators": lambda text: text.encode().hex("-"),
+    "full width": lambda text: "".join(chr(ord(one) + 0xFEE0) for one in text),
+    "sha512": lambda text: hashlib.sha512(text.encode()).hexdigest(),
+    "md5 in base64": lambda text: base64.urlsafe_b64encode(hashlib.md5(text.encode()).digest()).decode().rstrip("="),
+    "swapped": lambda text: ".".join(re.split("[._-]", text.partition("@")[0])[::-1]),
 }
 
 
@@ -455,7 +467,7 @@ ENCODERS: dict[str, Callable[[str], str]] = {
 def test_no_encoding_of_a_recipient_leaves_a_mail(
     local: str, encoding: str, shape: str, place: str, whole: bool
 ) -> None:
-    """Wherever a planted address stands and however it is written, no value that may leave, or be held, has it."""
+    """Wherever a planted address stands and however it is written, no value and no field of a finding has it."""
     address = f"{local}@victim.test"
     planted = ENCODERS[encoding](address if whole else local)
     url = shape.format(planted)
@@ -470,11 +482,9 @@ def test_no_encoding_of_a_recipient_leaves_a_mail(
     mail = phish(
         ("Received", CAME_IN), text=f"{url if place == 'text' else 'x'} https://evil4.test/\n", html=html, **fields
     )
-    for seen in finding(mail, NOBODY).observations:
-        if seen.role.is_indicator or seen.role is Role.UNKNOWN:
-            value = seen.observable.value
-            assert planted.rstrip("=").lower() not in value.lower()
-            assert local not in value.lower()
+    found = repr(finding(mail, NOBODY)).lower()
+    assert planted.rstrip("=").lower() not in found
+    assert local not in found
 
 
 # --- limits and recognition ----------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from threatshare.config import OwnAssets
 from threatshare.findings.formats.misp import MAX_EVENT, MispReader
-from threatshare.findings.formats.misp_attributes import TYPES, marking_of_tags, techniques_of_tags
+from threatshare.findings.formats.misp_attributes import TYPES
+from threatshare.findings.formats.tags import marking_of_tags, techniques_of_tags
 from threatshare.model import Finding, Marking, Reject, Role, Tlp
 
 US = OwnAssets(domains=("corp.example",), organisations=frozenset({"our soc"}))
@@ -163,6 +164,15 @@ def test_others_events_go_on_only_if_they_are_public() -> None:
     assert roles(attribute(), Orgc=theirs, own=OwnAssets(organisations=frozenset({UUID}))) == {OUT: "c2"}
 
 
+def test_our_name_under_another_uuid_is_not_us() -> None:
+    """Names are public: where the event gives a UUID, it decides; the name counts only where there is none."""
+    both = OwnAssets(organisations=frozenset({"our soc", UUID}))
+    for own in (US, both):
+        assert roles(attribute(), Orgc={"name": "Our SOC", "uuid": UUID[:-1] + "2"}, own=own) == {OUT: "unknown"}
+        assert roles(attribute(), Orgc={"name": "Our SOC", "uuid": ""}, own=own) == {OUT: "c2"}
+    assert roles(attribute(), Orgc={"name": "A former name", "uuid": UUID.upper()}, own=both) == {OUT: "c2"}
+
+
 def test_an_event_without_a_creator_is_held_unless_it_is_public() -> None:
     """MISP always names the creator; a converter's event does not, and is nobody's to say until somebody decides."""
     assert roles(attribute(), Orgc=None) == {OUT: "unknown"}
@@ -178,13 +188,77 @@ def test_the_most_restrictive_tag_of_event_and_attribute_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["tlp:ex:chr", "TLP:PURPLE", "tlp-amber", "PAP:RED", "pap:amber", 'iep2-policy:tlp="red"', 'euci:EU-R="x"']
+    "tag",
+    [
+        *("tlp:ex:chr", "TLP:PURPLE", "tlp-amber", "PAP:RED", "pap:amber", 'iep2-policy:tlp="red"', 'euci:EU-R="x"'),
+        *("PAP-RED", "pap=red", "PAP RED", "PAPRED", "tlp=red", "TLP RED", "tlp\u2236red", "our:tlp=red"),
+        *("Traffic Light Protocol: RED", "traffic-light-protocol:red", "restricted", "Do not share"),
+        *('classification:level="Confidential"', "Tlp\u2011red", "", None),
+    ],
 )
-def test_a_restriction_that_cannot_be_read_holds(tag: str) -> None:
+def test_a_restriction_that_cannot_be_read_holds(tag: str | None) -> None:
     """Our own event, marked public besides, is held where a tag restricts it in a way we do not know."""
     (seen,) = finding(attribute(Tag=[{"name": tag}]), Tag=[{"name": "tlp:clear"}]).observations
     assert seen.role is Role.UNKNOWN
     assert "marking" in seen.why
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *(
+            "t\u200blp:red",
+            "tlp\uff1ared",
+            "'TLP:RED'",
+            '"tlp:red"',
+            'tlp:"red"',
+            "[TLP:RED]",
+            "\uff34\uff2c\uff30:RED",
+        ),
+        *("\u201ctlp:red\u201d", "tlp:\u00adred", "\ufefftlp:red", "tlp:r\u0301ed", "tlp: red\u00a0"),
+    ],
+)
+def test_a_marking_counts_in_any_dress(tag: str) -> None:
+    """Quotes, brackets, invisible and full-width characters change nothing of what a tag says."""
+    assert marking_of_tags([tag]) == Marking(Tlp.RED)
+
+
+@pytest.mark.parametrize("tag", ["PaperBug", "papaya", "Tulip", "osint", "unclassified", 'workflow:state="complete"'])
+def test_other_tags_restrict_nothing(tag: str) -> None:
+    """Words that merely begin alike are no restrictions."""
+    assert marking_of_tags([tag]) == Marking(None)
+
+
+RED = {"name": "tlp:red"}
+
+
+@pytest.mark.parametrize("said", [[RED], RED, "tlp:red", ["tlp:red"], [{"Tag": RED}], [{"tag_id": 1, "Tag": [RED]}]])
+def test_tags_are_read_in_every_shape(said: Any) -> None:
+    """Objects, names, rows that join a tag, one or a list, of event, attribute or object."""
+    clear = [{"name": "tlp:clear"}]
+    assert finding(attribute(), Tag=said).tlp is Tlp.RED
+    assert finding(attribute(), Tag=clear, EventTag=said).tlp is Tlp.RED
+    assert finding(attribute(Tag=clear, AttributeTag=said)).tlp is Tlp.RED
+    assert finding(Object=[{"name": "file", "ObjectTag": said, "Attribute": [attribute()]}]).tlp is Tlp.RED
+
+
+def written_twice(doc: Any, first: str) -> list[Finding | Reject]:
+    """Reads an event in which ``"CLEAR"`` is replaced by one property that stands before another of its name."""
+    text = json.dumps(doc).replace('"CLEAR": 0', f'{first}, "Tag": [{{"name": "tlp:clear"}}]')
+    return list(MispReader().read(io.BytesIO(text.encode()), "m.json", US))
+
+
+@pytest.mark.parametrize("first", ['"Tag": [{"name": "tlp:red"}]', '"T\\u0061g": [{"name": "tlp:red"}]'])
+def test_a_property_that_stands_twice_is_refused(first: str) -> None:
+    """No marking hides behind another one: an event is refused whole, an attribute or object alone."""
+    (whole,) = written_twice({"Event": event(attribute(), CLEAR=0)}, first)
+    assert isinstance(whole, Reject)
+    assert "twice" in whole.reason
+    holder = {"name": "file", "Attribute": [attribute(CLEAR=0)]}
+    got = written_twice({"Event": event(attribute(CLEAR=0), attribute(), Object=[holder])}, first)
+    assert [type(one) for one in got] == [Reject, Finding, Reject]
+    (nested,) = written_twice({"Event": event(attribute(), EventTag=[{"CLEAR": 0}])}, first)
+    assert isinstance(nested, Reject)
 
 
 def test_markings_of_tags() -> None:

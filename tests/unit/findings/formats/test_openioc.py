@@ -166,7 +166,36 @@ def test_others_files_are_held() -> None:
     criteria = tree("OR", term())
     assert roles(read(old(criteria, "Their SOC"))) == {OUT: "unknown"}
     assert roles(read(new(criteria, "Their SOC"))) == {OUT: "unknown"}
-    assert roles(read(old(criteria, ""))) == {OUT: "c2"}
+    assert roles(read(old(criteria, ""))) == {OUT: "unknown"}
+    assert roles(read(old(criteria).replace(b"authored_by", b"written_by"))) == {OUT: "unknown"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        old(tree("OR", term())).replace(b"</ioc>", b"<authored_by>Their SOC</authored_by></ioc>"),
+        new(tree("OR", term())).replace(b"<criteria>", b"<authored_by>Their SOC</authored_by><criteria>"),
+        old(tree("OR", term()), "Our SOC<b>of Theirs</b>"),
+        old(tree("OR", term()), "Our SOC<b><i/>, Their SOC</b>"),
+    ],
+)
+def test_one_author_beside_us_holds(text: bytes) -> None:
+    """Every author counts, behind the terms too, and with all of the name."""
+    (got,) = read(text)
+    assert roles([got]) == {OUT: "unknown"}
+
+
+def test_the_author_may_stand_behind_the_terms() -> None:
+    """A file whose metadata follow the terms is read as one where they come first."""
+    text = old(tree("OR", term()))
+    author = b"<authored_by>Our SOC</authored_by>"
+    assert roles(read(text.replace(author, b"").replace(b"</ioc>", author + b"</ioc>"))) == {OUT: "c2"}
+
+
+def test_a_file_that_is_cut_off_is_refused_whole() -> None:
+    """Who else wrote it stood perhaps in what is missing."""
+    (got,) = read(old(tree("OR", term()))[:-6])
+    assert isinstance(got, Reject)
 
 
 def test_what_is_ours_stays_ours() -> None:

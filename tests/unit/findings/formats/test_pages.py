@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,6 +226,43 @@ def test_a_pdf_that_cannot_be_read_is_one_reject(data: bytes, reason: str) -> No
     assert isinstance(only, Reject)
     assert reason in only.reason
     assert only.place == "r.pdf:1"
+
+
+NAME = b"AnnaLee4111111111111111"
+HOSTILE = {
+    "a name twice": pdf(["bad[.]test"]).replace(b"/Type /Catalog", b"/Type /Catalog /%b 1 /%b 2" % (NAME, NAME)),
+    "a line forged": pdf(["bad[.]test"]).replace(
+        b"/Type /Cat", b"/%b#0Aforged 1 /%b#0Aforged 2 /Type /Cat" % (NAME, NAME)
+    ),
+    "an encoding": pdf(["bad[.]test"]).replace(b"/Subtype /Type1", b"/Subtype /Type0 /Encoding /" + NAME),
+    "no digits": pdf(["bad[.]test"]).replace(b"/Type /Font", b"/X <" + NAME + b"> /Type /Font"),
+    "a header": pdf(["bad[.]test"]).replace(b"%PDF-1.4", b"%PDF-1.4 " + NAME),
+    "a filter": pdf(["bad[.]test"]).replace(b"/Length", b"/Filter /" + NAME + b" /Length"),
+    "no end": pdf(["bad[.]test"]).replace(b"%%EOF", NAME),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_of_a_pdf_is_logged_or_printed(name: str) -> None:
+    """Names and numbers in a broken PDF, and lines that it forges, reach neither log nor output, nor the reason."""
+    # In a process of its own: where nothing is set up for logs, they go to standard error.
+    code = (
+        "import io, sys; from threatshare.config import OwnAssets; from threatshare.findings.formats.pages import *;"
+        "print([getattr(one, 'reason', '') for one in PdfReader().read(sys.stdin.buffer, 'x', OwnAssets())])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=HOSTILE[name], capture_output=True, check=True)
+    assert done.stderr == b""
+    assert done.stdout.count(b"\n") == 1
+    assert b"AnnaLee" not in done.stdout
+
+
+def test_a_pdf_that_is_refused_says_what_to_do() -> None:
+    """The reason is in words, and names what to do instead of an error of the library."""
+    for name in ("no end", "a filter"):
+        (only,) = read_pdf(HOSTILE[name])
+        assert isinstance(only, Reject)
+        assert "Error" not in only.reason
+        assert " save it" in only.reason
 
 
 def test_limits_of_a_pdf(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,8 @@ DAY = "2026-05-01T00:00:00.000Z"
 
 def indicator(pattern: str = f"[ipv4-addr:value = '{OUT}']", **more: Any) -> dict[str, Any]:
     fields = {"type": "indicator", "spec_version": "2.1", "id": f"indicator--{NUMBER}", "created": DAY, "modified": DAY}
-    return {**fields, "pattern": pattern, "pattern_type": "stix", "valid_from": DAY, **more}
+    maker = {"created_by_ref": US_ID}
+    return {**fields, **maker, "pattern": pattern, "pattern_type": "stix", "valid_from": DAY, **more}
 
 
 def bundle(*objects: dict[str, Any]) -> dict[str, Any]:
@@ -155,23 +156,51 @@ def test_a_marking_that_cannot_be_read_holds() -> None:
 
 
 def test_others_indicators_go_on_only_if_they_are_public() -> None:
-    """Made by another identity, it is held unless its TLP is CLEAR or GREEN; made by us, or unsigned, it is ours."""
+    """Made by another identity, or by nobody who says so, it is held unless its TLP is CLEAR or GREEN."""
     assert roles(indicator(created_by_ref=THEM_ID)) == {OUT: "unknown"}
     assert roles(indicator(created_by_ref=THEM_ID, object_marking_refs=[TLP1_ID[Tlp.AMBER]])) == {OUT: "unknown"}
     assert roles(indicator(created_by_ref=THEM_ID, object_marking_refs=[TLP1_ID[Tlp.GREEN]])) == {OUT: "c2"}
     assert roles(indicator(created_by_ref=US_ID)) == {OUT: "c2"}
-    assert roles(indicator()) == {OUT: "c2"}
+    unsigned = indicator()
+    del unsigned["created_by_ref"]
+    for one in (unsigned, indicator(created_by_ref=None)):
+        assert roles(one) == {OUT: "unknown"}
+        assert "names nobody" in finding(one).observations[0].why
+        assert roles({**one, "object_marking_refs": [TLP2_ID[Tlp.AMBER]]}) == {OUT: "unknown"}
+        assert roles({**one, "object_marking_refs": [TLP2_ID[Tlp.CLEAR]]}) == {OUT: "c2"}
 
 
-def test_an_identity_counts_by_its_name_where_it_came_before() -> None:
-    """Our name makes an identity ours; what it made before the bundle said so is held."""
+def test_our_name_under_another_id_is_not_us() -> None:
+    """Names are public: an identity that bears ours stays somebody else's."""
     identity = {"type": "identity", "id": THEM_ID, "name": OUR_NAME}
-    made = indicator(created_by_ref=THEM_ID)
-    got = read(bundle(made, identity, made))
-    assert [seen.role.value for one in got if isinstance(one, Finding) for seen in one.observations] == [
-        "unknown",
-        "c2",
-    ]
+    (got,) = read(bundle(identity, indicator(created_by_ref=THEM_ID)))
+    assert isinstance(got, Finding)
+    assert [seen.role.value for seen in got.observations] == ["unknown"]
+
+
+def test_labels_count_as_the_tags_of_misp_do() -> None:
+    """An exercise and a restriction that cannot be read are held, a TLP raises the marking, words say nothing."""
+    for label in ('exercise:cyber-europe="2018"', "EXERCISE:locked-shields", "PAP:RED", "tlp-amber", "restricted"):
+        public = indicator(labels=["c2", label], object_marking_refs=[TLP2_ID[Tlp.CLEAR]])
+        assert roles(public) == {OUT: "unknown"}, label
+        assert roles(indicator(indicator_types=[label])) == {OUT: "unknown"}, label
+    red = finding(indicator(labels=["tlp:red"], object_marking_refs=[TLP2_ID[Tlp.CLEAR]]))
+    assert red.tlp is Tlp.RED
+    assert roles(indicator(labels=["tlp:red"], object_marking_refs=[TLP2_ID[Tlp.CLEAR]], created_by_ref=THEM_ID)) == {
+        OUT: "unknown"
+    }
+    assert roles(indicator(labels=["tlp:green", "PaperBug", "malicious-activity"])) == {OUT: "c2"}
+
+
+@pytest.mark.parametrize("name", ["object_marking_refs", "object_\\u006darking_refs"])
+def test_a_property_that_stands_twice_is_refused(name: str) -> None:
+    """A marking may not be hidden behind another one of the same name, however the name is written."""
+    clear = json.dumps(bundle(indicator(object_marking_refs=[TLP2_ID[Tlp.CLEAR]])))
+    twice = clear.replace('"object_marking_refs"', f'"{name}": ["{TLP2_ID[Tlp.RED]}"], "object_marking_refs"')
+    (got,) = StixReader().read(io.BytesIO(twice.encode()), "b.json", US)
+    assert isinstance(got, Reject)
+    assert "twice" in got.reason
+    assert got.place == f"b.json:1 indicator--{NUMBER}"
 
 
 def test_our_identity_stays_ours_under_another_name() -> None:
@@ -193,11 +222,13 @@ def test_confidence_techniques_time_and_place() -> None:
         {"source_name": "mitre-attack", "external_id": "T1566.002"},
         {"source_name": "mitre-attack", "external_id": "S0154"},
         {"source_name": "a blog", "external_id": "T1000"},
+        {"source_name": "mitre-f3", "external_id": "T1001"},
+        {"source_name": "mitre-ics-attack", "external_id": "T0883"},
     ]
     got = finding(
         indicator(confidence=40, external_references=references, valid_until="2026-05-02T00:00:00Z", name="n")
     )
-    assert (got.confidence, got.techniques, got.title) == (40, ("T1566.002",), "n")
+    assert (got.confidence, got.techniques, got.title) == (40, ("T1566.002", "T0883"), "n")
     assert got.seen_at == got.last_seen_at == datetime(2026, 5, 1, tzinfo=UTC)
     assert got.place == f"b.json:1 indicator--{NUMBER}"
 
