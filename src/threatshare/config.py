@@ -111,6 +111,10 @@ class Daemon(Struct, frozen=True, forbid_unknown_fields=True):
     """How often everything is put through the gate; what has changed is at once."""
     rescore_every_seconds: Positive = 60
     """How often the scores that are due are reckoned again."""
+    anchor_file: str | None = None
+    """File to which the ledger's head is appended, best on another machine's disk; None: it is not anchored."""
+    anchor_every_seconds: Positive = 86_400
+    """How often the ledger's head is anchored."""
     source: tuple[FindingsSource, ...] = ()
     """Tables ``[[daemon.source]]``, one for each log or folder."""
 
@@ -189,7 +193,8 @@ class AssetsFile(Struct, frozen=True, forbid_unknown_fields=True):
     mail_servers: list[str] = []
     """Names of our mail servers, as they stand after ``by`` in the Received lines that they write."""
     organisations: list[str] = []
-    """Names under which our own tools write, e.g. our organisation in MISP; the node's own name is known."""
+    """Ids and names of ours: the UUID of our organisation in MISP, STIX identity ids. Names count only in files without
+    an id; the node's own are known."""
     file_hashes: list[str] = []
     """MD5, SHA-1, SHA-256 or SHA-512 of files of ours."""
     declared_empty: bool = False
@@ -384,7 +389,7 @@ Read = TypeVar("Read", bound=Struct)
 
 
 def load_toml(file: Path, shape: type[Read]) -> Read:
-    """Reads any closed TOML file of the node directory; the one way in for agreements too."""
+    """Reads a closed TOML file of the node directory; raises ConfigurationError with file, key and what was wanted."""
     return _load(file, shape)
 
 

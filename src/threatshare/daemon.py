@@ -35,10 +35,16 @@ from threatshare.config import FeedSettings
 from threatshare.errors import ConfigurationError, StoreError, ThreatshareError
 from threatshare.feeds.schedule import next_run
 from threatshare.ingest import IngestReport
-from threatshare.model import FeedReport, Tally, micros, moment
+from threatshare.model import FeedReport, micros, moment
 from threatshare.node import Node
 from threatshare.publish import publish
+from threatshare.share.anchors import append_anchor
+from threatshare.share.push import push
+from threatshare.share.push_settings import PushSettings, fingerprint, load_targets, next_push
+from threatshare.share.push_target import target_of
+from threatshare.store.ledger import head
 from threatshare.store.runs import FeedState, feed_state, feed_states, save_job, save_run
+from threatshare.store.targets import note_fault, target_states
 from threatshare.store.waiting import Waiting, data_version, waiting
 
 _TICK_SECONDS = 1
@@ -64,10 +70,13 @@ class Daemon:
         self._command = server
         self._rng = rng
         self._stop = Event()
+        self._asked: list[int] = []
+        """Signals that told us to stop."""
         self._changed = Event()
         """Set where a thread of ours has taken findings: no need to wait for the next look."""
         self._published = _Told("published")
         self._running: set[str] = set()
+        self._delivering: set[str] = set()
         self._guard = Lock()
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(2), "feeds": ThreadPoolExecutor(_PARALLEL_FEEDS)},
@@ -78,12 +87,16 @@ class Daemon:
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT; gives the exit code: 0 after a clean stop."""
         for one in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(one, lambda *_: self._stop.set())
+            # A handler takes no lock: a second signal in the middle of it would wait for what the first one holds.
+            signal.signal(one, lambda number, _: self._asked.append(number))
         watchers = self._watchers()
         server = subprocess.Popen(self._command) if self._command else None  # noqa: S603  our own command
         self._add("feeds", self._start_due_feeds, _TICK_SECONDS)
+        self._add("targets", self._start_due_targets, _TICK_SECONDS)
         self._add("publish", self._publish, self._node.settings.daemon.publish_every_seconds)
         self._add("rescore", self._rescore, self._node.settings.daemon.rescore_every_seconds)
+        if self._node.settings.daemon.anchor_file is not None:
+            self._add("anchor", self._anchor, self._node.settings.daemon.anchor_every_seconds)
         self._scheduler.start()
         for thread in watchers:
             thread.start()
@@ -102,7 +115,8 @@ class Daemon:
         return code
 
     def _wait(self, server: subprocess.Popen[bytes] | None) -> int:
-        while not self._stop.wait(0.5):
+        while not self._asked:
+            self._stop.wait(_LOOK_SECONDS)
             if server is not None and server.poll() is not None:
                 log.error("the TAXII server ended by itself", exit_code=server.returncode)
                 return server.returncode or StoreError.exit_code
@@ -186,23 +200,51 @@ class Daemon:
         for name, settings in self._node.feeds.items():
             if not settings.enabled or name in self._running:
                 continue
-            if self._due(settings, states.get(name, FeedState(name)), now) <= now:
+            if self.due(settings, states.get(name, FeedState(name)), now) <= now:
                 self._running.add(name)
                 job = [f"feed {name}", lambda name=name, settings=settings: self._pull(name, settings)]
                 self._scheduler.add_job(self._guarded, args=job, executor="feeds", id=f"feed {name}")
 
-    def _due(self, settings: FeedSettings, state: FeedState, now: datetime) -> datetime:
+    def due(self, settings: FeedSettings, state: FeedState, now: datetime) -> datetime:
         """Gives when a feed is due: as planned after its last run here, or as follows from a run by hand."""
         if state.next_run is not None:
             return moment(state.next_run)
         if state.last_run is None:
             return now
-        return next_run(settings, moment(state.last_run), state.failures, None, now, self._rng, _cron_next)
+        # Reckoned from that run, not from now: nothing is planned here, so this is asked anew at every tick.
+        last = moment(state.last_run)
+        return next_run(settings, last, state.failures, None, last, self._rng, _cron_next)
+
+    def _start_due_targets(self) -> None:
+        """Starts every push target that is due and not running; target files are read anew."""
+        states, now = target_states(self._node.store.conn), self._node.clock()
+        for name, settings in load_targets(self._node.directory).items():
+            if name in self._delivering:
+                continue
+            mark = fingerprint(settings, self._node.directory)
+            due = next_push(settings, states.get(name), mark, _cron_next)
+            if due is not None and due <= now:
+                self._delivering.add(name)
+                work = [f"target {name}", partial(self._deliver, name, settings)]
+                self._scheduler.add_job(self._guarded, args=work, executor="feeds", id=f"target {name}")
+
+    def _deliver(self, name: str, settings: PushSettings) -> None:
+        node, report = self._node, None
+        try:
+            target = target_of(name, settings, node.directory, node.store.conn, node.outlets(), node.clock)
+            report = push(node.store, target, node.now, progress=self._goes_on, sleep=self._stop.wait)
+            log.info("pushed", **asdict(report))
+        finally:
+            if report is None:
+                # Its settings cannot be used, or we failed: it backs off like a target whose server failed.
+                with node.store.writing() as conn:
+                    note_fault(conn, name, node.now())
+            self._delivering.discard(name)
 
     def _pull(self, name: str, settings: FeedSettings) -> None:
         report = None
         try:
-            report = self._node.pull_feed(name, self._go_on)
+            report = self._node.pull_feed(name, self._goes_on)
             log.info("pulled", **asdict(report))
         finally:
             if report is None:
@@ -219,7 +261,7 @@ class Daemon:
             due = next_run(settings, last, state.failures, retry_after, now, self._rng, _cron_next)
             save_run(conn, replace(state, next_run=micros(due)))
 
-    def _go_on(self, _: Tally) -> bool:
+    def _goes_on(self, _: object) -> bool:
         return not self._stop.is_set()
 
     def _publish(self) -> None:
@@ -238,6 +280,21 @@ class Daemon:
         if count:
             log.info("rescored", observables=count)
         self._note("rescore", self._node.settings.daemon.rescore_every_seconds, {"observables": count})
+
+    def _anchor(self) -> None:
+        """Writes the ledger's head down where whoever changes the ledger cannot reach it."""
+        settings = self._node.settings.daemon
+        told: dict[str, object] = {}
+        conn = self._node.open_reader()
+        try:
+            last = head(conn)
+        finally:
+            conn.close()
+        if last is not None and settings.anchor_file is not None:
+            file = self._node.directory / settings.anchor_file
+            anchor = append_anchor(file, self._node.settings.node.identity, last, self._node.now())
+            told = {"number": anchor.number}
+        self._note("anchor", settings.anchor_every_seconds, told)
 
     def _note(self, job: str, seconds: int, told: dict[str, object]) -> None:
         now = self._node.clock()

@@ -46,14 +46,17 @@ from threatshare.stix.objects import identity, written
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.stix.tlp import tlp_named
+from threatshare.store.agreements import keep_versions
 from threatshare.store.collections import collections
 from threatshare.store.connection import Connection, DatabaseError, open_reader, open_writer
 from threatshare.store.embedded import Store
+from threatshare.store.keys import object_key
 from threatshare.store.lookups import OWN_ASSET
+from threatshare.store.objects import current
 from threatshare.store.removals import PRIVACY_KEY, privacy_key
 from threatshare.store.runs import feed_state, save_run
 from threatshare.store.settings import read_secret
-from threatshare.store.sources import Source
+from threatshare.store.sources import OWN, Source, sources
 from threatshare.triage.benign import known_benign
 
 if TYPE_CHECKING:
@@ -188,6 +191,7 @@ class Node:
         self.forget_files()
         facts, now, node = self.facts(), whole_milliseconds(self.now()), self.settings.node
         us = written(identity(node.identity, node.name, node.sector, node.created))
+        keep_versions(self.store, self.directory, self.agreements, self.today(), now)
         return [
             Outlet(one, self.audience(one), facts, us, now)
             for one in collections(self.store.conn)
@@ -270,6 +274,12 @@ class Node:
 
         path = (self.directory / settings.path).absolute()
         return source_of(self.intake, path, settings.kind, settings.format)
+
+    def name_of(self, object_id: str) -> str | None:
+        """Gives what an object of ours is called, which for an indicator is its value; None where we have none."""
+        own = sources(self.store.conn).get(OWN)
+        body = current(self.store.conn, object_key(self.store.key_of, own.number, object_id)) if own else None
+        return None if body is None else str(json.loads(body).get("name", ""))
 
     def close(self) -> None:
         """Closes the store, where it was opened."""

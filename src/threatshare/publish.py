@@ -21,7 +21,7 @@ from threatshare.share.outlets import Dispatch, Outlet, PublishReport
 from threatshare.stix import objects
 from threatshare.stix.patterns import read_pattern
 from threatshare.store.connection import Connection
-from threatshare.store.decisions import Action, ByWhom, decided_releases
+from threatshare.store.decisions import REVIEW, Action, ByWhom, decided_releases
 from threatshare.store.embedded import Store, without_collector
 from threatshare.store.lookups import (
     bring_forward,
@@ -47,8 +47,6 @@ from threatshare.triage.score import assess, rows_of
 
 BATCH = 1_000
 """Objects that are decided and committed together."""
-REVIEW = "review"
-"""Rule id of what a person kept in."""
 
 
 def publish(store: Store, outlets: Sequence[Outlet], dry_run: bool = False) -> PublishReport:
@@ -134,7 +132,8 @@ def _by_people(said: Mapping[str, tuple[Action, ByWhom]]) -> tuple[dict[str, str
     words = {rule: f"{by.person} on {moment(by.at):%Y-%m-%d}: {by.reason}" for rule, (_, by) in said.items()}
     rejected = next((rule for rule, (action, _) in said.items() if action is Action.REJECT), None)
     if rejected is not None:
-        reason = Reason(REVIEW, Verdict.REFUSE, f"held by {rejected}, and rejected by {words[rejected]}")
+        held = "" if rejected == REVIEW else f"held by {rejected}, and "
+        reason = Reason(REVIEW, Verdict.REFUSE, f"{held}rejected by {words[rejected]}")
         return {}, Decision(Verdict.REFUSE, (reason,))
     return words, None
 

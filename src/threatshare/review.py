@@ -21,12 +21,22 @@ from threatshare.ingest import IngestReport, own_source, take
 from threatshare.model import Kind, Micros, Observable, Reason, Role, Seen, Verdict, host_of, moment
 from threatshare.policy import never_share
 from threatshare.stix.observables import recognise
+from threatshare.store.collections import collections
 from threatshare.store.connection import Connection
-from threatshare.store.decisions import Action, ByWhom, Scope, cover_objects, cover_values, save_decision
+from threatshare.store.decisions import (
+    REVIEW,
+    Action,
+    ByWhom,
+    Scope,
+    cover_objects,
+    cover_values,
+    end_decision,
+    save_decision,
+)
 from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
 from threatshare.store.observations import forget_held, held
-from threatshare.store.releases import Release, note_own_changes, on_hold
+from threatshare.store.releases import Release, decisions_on, note_own_changes, on_hold
 from threatshare.store.sources import OWN, sources
 from threatshare.triage.neighbourhood import network_of
 
@@ -49,7 +59,7 @@ class Group:
 
     @property
     def id(self) -> str:
-        """Eight digits that name the group; the same whenever it is listed."""
+        """Twelve digits that name the group; the same whenever it is listed."""
         return _id_of("role", self.scope.sensor, self.scope.kind, self.scope.network, self.scope.why)
 
     def add(self, seen: Seen) -> None:
@@ -75,7 +85,7 @@ class GateGroup:
 
     @property
     def id(self) -> str:
-        """Eight digits that name the group; the same whenever it is listed."""
+        """Twelve digits that name the group; the same whenever it is listed."""
         return _id_of("gate", self.alias, *self.rules)
 
     @property
@@ -120,6 +130,13 @@ class Chosen:
     """Groups of held objects, and which objects of each."""
     scope: Scope
     """What all the values have in common, where that is how they were named; open where they were named one by one."""
+    others: list[Observable] = field(default_factory=list)
+    """Values that were named and are not held."""
+
+    @property
+    def observables(self) -> list[Observable]:
+        """Every value that is meant, each once."""
+        return sorted({*(one.observable for one in self.values), *self.others})
 
 
 def select(conn: Connection, scope: Scope) -> list[Seen]:
@@ -127,10 +144,11 @@ def select(conn: Connection, scope: Scope) -> list[Seen]:
     return [one for one in held(conn) if scope.covers(one, network_of(one.observable))]
 
 
-def choose(conn: Connection, names: Sequence[str], scope: Scope) -> Chosen:
+def choose(conn: Connection, names: Sequence[str], scope: Scope, unheld: bool = False) -> Chosen:
     """Finds what is meant by ids of groups or objects and by values, narrowed by a scope; no names: all that it covers.
 
-    Raises UsageError where a name is none of these, and where nothing that is held is meant.
+    An object that is not held is meant too, in every collection that the gate was asked about it for, so that it can be
+    taken back. ``unheld``: so are values. Raises UsageError where a name is none of these, and where nothing is meant.
     """
     if not names:
         if scope.is_open:
@@ -139,7 +157,9 @@ def choose(conn: Connection, names: Sequence[str], scope: Scope) -> Chosen:
     gates = {one.id: one for one in gate_groups(conn)}
     scopes = _scopes_of(conn)
     objects = [(gates[name], frozenset(gates[name].objects)) for name in names if name in gates]
-    objects += [(one, frozenset({name})) for name in names for one in gates.values() if name in one.objects]
+    for name in names:
+        held_here = [(one, frozenset({name})) for one in gates.values() if name in one.objects]
+        objects += held_here or ([(one, frozenset({name})) for one in _decided(conn, name)] if "--" in name else [])
     wanted = [scopes[name] for name in names if name in scopes]
     values = {_value(name) for name in names if name not in gates and name not in scopes and "--" not in name}
     chosen = [
@@ -147,12 +167,23 @@ def choose(conn: Connection, names: Sequence[str], scope: Scope) -> Chosen:
         for one in select(conn, scope)
         if one.observable in values or any(each.covers(one, network_of(one.observable)) for each in wanted)
     ]
-    common = wanted[0] if len(wanted) == 1 and not values and scope.is_open else scope
-    return _not_empty(Chosen(chosen, objects, common if wanted else Scope()))
+    common = wanted[0].narrowed(scope) if len(wanted) == 1 and not values else scope
+    others = sorted(values - {one.observable for one in chosen}) if unheld else []
+    return _not_empty(Chosen(chosen, objects, common if wanted else Scope(), others))
+
+
+def _decided(conn: Connection, object_id: str) -> list[GateGroup]:
+    """Gives an object that is not held, as if it were by a person, for every collection that it was decided on for."""
+    numbers = {one.alias: one.number for one in collections(conn)}
+    reason = Reason(REVIEW, Verdict.HOLD, "decided already")
+    return [
+        GateGroup(alias, numbers[alias], (reason,), {object_id: release})
+        for alias, release in decisions_on(conn, object_id)
+    ]
 
 
 def _not_empty(chosen: Chosen) -> Chosen:
-    if not chosen.values and not chosen.objects:
+    if not chosen.observables and not chosen.objects:
         raise UsageError("nothing that is held is meant by this; see `threatshare review`")
     return chosen
 
@@ -164,7 +195,11 @@ def _scopes_of(conn: Connection) -> dict[str, Scope]:
     for seen in held(conn):
         said = (seen.sensor, network_of(seen.observable), seen.observable.kind.value, seen.why)
         found |= {Scope(*(said[at] if at in way else None for at in range(4))) for way in ways}
-    return {Group(one).id: one for one in found}
+    named: dict[str, Scope] = {}
+    for one in found:
+        if named.setdefault(Group(one).id, one) != one:
+            raise UsageError(f"two groups are called {Group(one).id}; narrow by --sensor, --network or --kind instead")
+    return named
 
 
 def _value(text: str) -> Observable:
@@ -214,7 +249,16 @@ def decide_releases(store: Store, group: GateGroup, objects: Iterable[str], acti
     return len(covered)
 
 
-def keep_as_own(directory: Path, selected: Iterable[Seen], by: ByWhom, network: str | None = None) -> None:
+def end_standing(store: Store, number: int, by: ByWhom) -> None:
+    """Ends a decision that held for what comes later; what it has decided stays. Raises UsageError where it is none."""
+    with store.writing() as conn:
+        ended = end_decision(conn, number)
+        if ended is None:
+            raise UsageError(f"decision {number} does not stand for what comes; see `threatshare review decisions`")
+        save_decision(conn, by, Action.END, ended.role, ended.scope, False, 0)
+
+
+def keep_as_own(directory: Path, values: Iterable[Observable], by: ByWhom, network: str | None = None) -> None:
     """Adds values to own-assets.toml, or ``network`` (a network or a domain) instead of them all.
 
     Raises UsageError for a mail address: its domain may be a public provider's.
@@ -223,18 +267,17 @@ def keep_as_own(directory: Path, selected: Iterable[Seen], by: ByWhom, network: 
         entries = {"networks" if "/" in network else "domains": [network]}
     else:
         entries = {}
-        for one in selected:
-            key, text = _asset(one.observable)
+        for one in values:
+            key, text = _asset(one)
             entries.setdefault(key, []).append(text)
     for key, texts in entries.items():
         add_to_list(directory / ASSETS_FILE, key, sorted(set(texts)), _signed(by))
     load_assets(directory)
 
 
-def keep_unshared(directory: Path, selected: Iterable[Seen], by: ByWhom) -> None:
+def keep_unshared(directory: Path, values: Iterable[Observable], by: ByWhom) -> None:
     """Adds values to never-share.toml."""
-    values = sorted({one.observable.value for one in selected})
-    add_to_list(directory / never_share.FILE, "values", values, _signed(by))
+    add_to_list(directory / never_share.FILE, "values", sorted({one.value for one in values}), _signed(by))
     never_share.load_never_share(directory)
 
 
@@ -259,4 +302,4 @@ def _asset(observable: Observable) -> tuple[str, str]:
 
 
 def _id_of(*parts: str | None) -> str:
-    return sha256("\0".join(f"{part is None}{part}" for part in parts).encode()).hexdigest()[:8]
+    return sha256("\0".join(f"{part is None}{part}" for part in parts).encode()).hexdigest()[:12]

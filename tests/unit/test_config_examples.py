@@ -27,6 +27,7 @@ from threatshare.errors import ConfigurationError
 from threatshare.model import Kind, Observable
 from threatshare.policy.agreements import Agreement, load_agreements
 from threatshare.policy.never_share import NeverShareFile, load_never_share
+from threatshare.share.push_settings import PushSettings
 from threatshare.stix.observables import recognise
 
 EXAMPLES: dict[str, type[Struct]] = {
@@ -35,6 +36,7 @@ EXAMPLES: dict[str, type[Struct]] = {
     "feed.toml": FeedSettings,
     "agreement.toml": Agreement,
     "never-share.toml": NeverShareFile,
+    "push.toml": PushSettings,
 }
 OFF = re.compile(r"#(?=[a-z0-9_]+ = )(.*?)(  # example)?", re.DOTALL)
 """A key that is commented out, with its value, and whether that is an example where there is no default."""

@@ -17,6 +17,8 @@ from threatshare.config import AssetsFile, FeedSettings, Settings
 from threatshare.exports.formats import FORMATS
 from threatshare.findings.readers import reader_names
 from threatshare.policy.agreements import Agreement
+from threatshare.policy.never_share import NeverShareFile
+from threatshare.share.push_settings import PushSettings
 
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -40,6 +42,8 @@ def generators(root: Path) -> dict[str, Any]:
     [
         (Settings, "configuration.md"),
         (AssetsFile, "configuration.md"),
+        (NeverShareFile, "configuration.md"),
+        (PushSettings, "configuration.md"),
         (FeedSettings, "configuration.md"),
         (Agreement, "agreement-file.md"),
     ],

@@ -27,20 +27,21 @@ from builders import (
     take_findings,
 )
 from threatshare.config import OwnAssets
-from threatshare.errors import UsageError
+from threatshare.errors import ConfigurationError, UsageError
 from threatshare.model import Collection, CollectionKind, Kind, Observable, Role
 from threatshare.review import (
     GROUPINGS,
     choose,
     decide_releases,
     decide_roles,
+    end_standing,
     gate_groups,
     groups,
     keep_as_own,
     keep_unshared,
     select,
 )
-from threatshare.store.decisions import Action, ByWhom, Scope, decisions
+from threatshare.store.decisions import Action, ByWhom, Scope, covered_by, decisions
 from threatshare.store.embedded import Store
 from threatshare.store.observations import held, seen_of
 
@@ -172,7 +173,7 @@ def test_own_assets_keep_their_comments(tmp_path: Path, store: Store) -> None:
     (tmp_path / "node.toml").write_text(node, "utf-8")
     url = Observable(Kind.URL, "http://portal.odd.com/x")
     hold(store, BAD, url)
-    keep_as_own(tmp_path, list(held(store.conn)), BY)
+    keep_as_own(tmp_path, [one.observable for one in held(store.conn)], BY)
     text = file.read_text("utf-8")
     assert "# the office" in text
     assert "Analyst One" in text
@@ -180,15 +181,67 @@ def test_own_assets_keep_their_comments(tmp_path: Path, store: Store) -> None:
     keep_as_own(tmp_path, [], BY, "45.66.77.0/24")
     assert tomllib.loads(file.read_text("utf-8"))["networks"][-1] == "45.66.77.0/24"
     with pytest.raises(UsageError, match="by hand"):
-        keep_as_own(tmp_path, [replace(next(held(store.conn)), observable=Observable(Kind.EMAIL, "a@b.com"))], BY)
+        keep_as_own(tmp_path, [Observable(Kind.EMAIL, "a@b.com")], BY)
 
 
 def test_never_share_is_a_file(tmp_path: Path, store: Store) -> None:
     """Values that must never leave stand in never-share.toml afterwards, each once."""
     hold(store, BAD)
     for _ in range(2):
-        keep_unshared(tmp_path, list(held(store.conn)), BY)
+        keep_unshared(tmp_path, [one.observable for one in held(store.conn)], BY)
     assert tomllib.loads((tmp_path / "never-share.toml").read_text("utf-8")) == {"values": [BAD.value]}
+
+
+@pytest.mark.parametrize("reason", ["x\x01y", 'a"b', "a\nb = 1", "]", "\ud800"])
+def test_what_a_person_types_breaks_no_file(tmp_path: Path, reason: str) -> None:
+    """Whatever stands in a reason, the file is valid TOML afterwards, or it is as it was."""
+    file = tmp_path / "never-share.toml"
+    file.write_text('values = ["198.51.100.1"]\n', "utf-8")
+    try:
+        keep_unshared(tmp_path, [BAD], replace(BY, reason=reason))
+    except ConfigurationError:
+        assert file.read_text("utf-8") == 'values = ["198.51.100.1"]\n'
+    else:
+        assert tomllib.loads(file.read_text("utf-8"))["values"] == ["198.51.100.1", BAD.value]
+
+
+def test_values_that_are_not_held_can_be_named(store: Store) -> None:
+    """What already left can be declared ours or unshared: it is meant although nothing holds it."""
+    with pytest.raises(UsageError, match="nothing that is held"):
+        choose(store.conn, ["9.9.8.8"], Scope())
+    assert choose(store.conn, ["9.9.8.8"], Scope(), unheld=True).observables == [ip("9.9.8.8")]
+
+
+def test_a_group_is_narrowed_by_what_is_asked_besides(store: Store) -> None:
+    """A group named together with a network stands for both: a standing decision on it is no wider than either."""
+    hold(store, BAD, ip("9.9.8.8"))
+    (group,) = groups(store.conn, ("sensor", "why"), Scope())
+    chosen = choose(store.conn, [group.id], Scope(network="9.9.8.0/24"))
+    assert [one.observable for one in chosen.values] == [ip("9.9.8.8")]
+    assert chosen.scope == Scope("sensor", "9.9.8.0/24", None, group.scope.why)
+
+
+def test_a_standing_decision_can_be_ended(store: Store) -> None:
+    """Ended, it decides nothing more; who ended it is kept, and what it had decided stays."""
+    hold(store, BAD)
+    scope = Scope(sensor="sensor")
+    decide_roles(store, make_own(), select(store.conn, scope), Action.REJECT, Role.THIRD_PARTY, BY, scope, True)
+    (standing,) = decisions(store.conn, 9, standing_only=True)
+    end_standing(store, standing.number, BY)
+    hold(store, BAD, ip("9.9.8.8"))
+    assert [one.observable for one in held(store.conn)] == [ip("9.9.8.8")]
+    assert [one.action for one in decisions(store.conn, 9)] == [Action.END, Action.REJECT]
+    with pytest.raises(UsageError, match="does not stand"):
+        end_standing(store, standing.number, BY)
+
+
+def test_decisions_say_what_about(store: Store) -> None:
+    """A decision names the values that it covers."""
+    hold(store, BAD, NEIGHBOUR)
+    decide_roles(store, make_own(), list(held(store.conn)), Action.ASSIGN, Role.C2, BY, Scope())
+    (made,) = decisions(store.conn, 9)
+    assert set(covered_by(store.conn, made.number, 9)) == {BAD.value, NEIGHBOUR.value}
+    assert len(covered_by(store.conn, made.number, 1)) == 1
 
 
 # --- what the gate holds ----------------------------------------------------------------------------
@@ -239,3 +292,15 @@ def test_an_approval_is_for_one_collection(store: Store, north: Collection) -> N
     release(store, north)
     release(store, replace(south, partner="north"))
     assert [one.alias for one in gate_groups(store.conn)] == ["to-south"]
+
+
+def test_what_left_can_be_taken_back_and_let_out_again(store: Store, north: Collection) -> None:
+    """A released object is named by its id: rejected, it is withdrawn; approved after that, it goes out again."""
+    find(store, BAD)
+    release(store, north)
+    (one,) = held_ids(store, north)
+    for action, stands in ((Action.REJECT, False), (Action.APPROVE, True)):
+        ((group, ids),) = choose(store.conn, [one], Scope()).objects
+        decide_releases(store, group, ids, action, BY)
+        release(store, north)
+        assert bool(held_ids(store, north)) is stands

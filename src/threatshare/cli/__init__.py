@@ -31,6 +31,7 @@ VERBS: Mapping[str, Verb] = {
     "ingest": Verb("ingest", "Take findings in: files, directories, - for stdin."),
     "review": Verb("review", "Show what is held, and decide about it."),
     "publish": Verb("publish", "Release to collections what the gate lets out."),
+    "push": Verb("push", "Deliver to partners' servers."),
     "pull": Verb("pull", "Bring feeds in."),
     "lookup": Verb("lookup", "Known? Score, who says so, and why."),
     "why": Verb("publish", "Why this left, or did not."),
@@ -42,7 +43,10 @@ VERBS: Mapping[str, Verb] = {
     "account": Verb("account", "Accounts of the TAXII server."),
     "collection": Verb("collection", "TAXII collections of this node."),
     "agreement": Verb("agreement", "Agreements with partners."),
+    "profile": Verb("profile", "What exchanges want of a submission; hold files against it."),
     "feed": Verb("pull", "Sources that this node pulls."),
+    "target": Verb("push", "Partners' servers that this node delivers to."),
+    "ledger": Verb("ledger", "What left, to whom, under which agreement; and whether that record holds."),
     "demo": Verb("demo", "Two nodes exchange indicators before your eyes."),
 }
 

@@ -79,11 +79,18 @@ def ingest(
         _show_counts(totals)
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LOOK_SECONDS = 0.2
+"""How long a signal may go unnoticed."""
+
+
 def _attend(sources: Sequence[Source]) -> dict[str, Any]:
     """Takes what arrives until a signal comes; gives the sums of all batches."""
     totals = told(IngestReport())
     stop, guard = Event(), Lock()
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGTERM, signal.SIGINT)}
+    # A handler takes no lock: a second signal in the middle of it would wait for what the first one holds.
+    asked: list[int] = []
+    before = {one: signal.signal(one, lambda number, _: asked.append(number)) for one in _SIGNALS}
 
     def stored(_: Source, report: IngestReport) -> None:
         with guard:
@@ -98,7 +105,8 @@ def _attend(sources: Sequence[Source]) -> dict[str, Any]:
             for one in sources:
                 say(f"taking what arrives in {safe(str(one.path))}")
             running = [pool.submit(attend, one, stop, stored, failed) for one in sources]
-            wait(running, return_when=FIRST_EXCEPTION)
+            while not asked and not wait(running, _LOOK_SECONDS, FIRST_EXCEPTION).done:
+                pass
             stop.set()
             for done in running:
                 done.result()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from threatshare.cli.output import emit, safe, say, when
+from threatshare.cli.output import defanged, emit, safe, say, when
 from threatshare.errors import BadValue, UsageError
-from threatshare.model import Decision, Reason, Verdict
+from threatshare.model import Decision, Observable, Reason, Role, Verdict
 from threatshare.node import Node, opened
 from threatshare.publish import publish as let_out
 from threatshare.share.outlets import PublishReport
@@ -18,6 +18,7 @@ from threatshare.stix.observables import recognise
 from threatshare.stix.received import read_object
 from threatshare.store.keys import object_key
 from threatshare.store.objects import current
+from threatshare.store.observations import seen_of
 from threatshare.store.releases import decisions_on
 from threatshare.store.sources import OWN, sources
 
@@ -42,6 +43,10 @@ def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
             "refused": report.refused,
             "withdrawn": report.withdrawn,
             "reasons": [_told(alias, one, decision) for alias, one, decision in report.decisions],
+            "changes": [
+                {"change": what, "collection": alias, "object": one, "name": name}
+                for what, alias, one, name in report.changes
+            ],
         }
         emit(told | ({"dry_run": True} if dry_run else {}))
     else:
@@ -50,10 +55,18 @@ def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+_SHOWN = 50
+"""Changes that a dry run shows."""
+
+
 def _show(report: PublishReport, dry_run: bool) -> None:
     for alias, count in report.released.items():
         click.echo(f"{'would release' if dry_run else 'released'}  {count:>6}  to {alias}")
     click.echo(f"held      {report.held:>6}\nrefused   {report.refused:>6}\nwithdrawn {report.withdrawn:>6}")
+    for what, alias, object_id, name in report.changes[:_SHOWN] if dry_run else []:
+        click.echo(f"{alias}: would {what} {defanged(name)}  {object_id}")
+    if dry_run and len(report.changes) > _SHOWN:
+        say(f"shown are {_SHOWN} changes; --json has up to a thousand")
     for alias, object_id, decision in report.decisions[:20]:
         click.echo(f"{alias}: {object_id}: {decision.verdict}")
         _show_reasons(_against(decision.reasons))
@@ -97,6 +110,7 @@ def why(directory: Path, subject: str, partner: str | None, as_json: bool) -> No
             for alias, release in decisions_on(node.store.conn, object_id)
             if partner is None or alias in _aliases_of(node, partner)
         ]
+        told = [] if found or "--" in subject else _kept_here(node, recognise(subject))
     for alias, release in found:
         if as_json:
             emit(
@@ -108,8 +122,23 @@ def why(directory: Path, subject: str, partner: str | None, as_json: bool) -> No
             click.echo(f"{alias}: {release.object_id}: {state}, {when(release.at)}")
             _show_reasons(release.reasons)
     if not found:
-        say("the gate has not been asked about this; run `threatshare publish` (or with --dry-run)")
+        for text in told or ["the gate has not been asked about this; run `threatshare publish` (or with --dry-run)"]:
+            say(safe(text))
         sys.exit(1)
+
+
+def _kept_here(node: Node, observable: Observable) -> list[str]:
+    """Says why the gate was never asked about a value."""
+    told = []
+    if node.assets.owns(observable):
+        told.append("it is ours (own-assets.toml), so no indicator was made of it")
+    never = node.facts().never_share.names(observable)
+    if never is not None:
+        told.append(f"it never leaves: {never} (never-share.toml)")
+    for seen in seen_of(node.store.conn, node.store.key_of, [observable]).get(observable, ()):
+        held = "; held: see `threatshare review`" if seen.role is Role.UNKNOWN else ""
+        told.append(f"{seen.sensor} saw it as {seen.role}: {seen.why.removesuffix('; held')}{held}")
+    return told
 
 
 def _ids_of(node: Node, subject: str) -> list[str]:

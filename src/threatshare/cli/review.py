@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,20 @@ from threatshare.review import (
     choose,
     decide_releases,
     decide_roles,
+    end_standing,
     gate_groups,
     groups,
     keep_as_own,
     keep_unshared,
     select,
 )
-from threatshare.store.decisions import Action, ByWhom, Scope, decisions
+from threatshare.store.decisions import Action, ByWhom, Scope, covered_by, decisions
 from threatshare.store.releases import refused
 
 _ROLES = [role.value for role in Role if role is not Role.UNKNOWN]
 BY = ("sensor", "why")
+_SOME = 3
+"""Values or objects that are named as examples."""
 _SHOWN = 50
 """Rows of each sort on a terminal, unless --limit says otherwise; scripts get all."""
 
@@ -93,14 +96,16 @@ def review(
     with opened(ctx.obj) as node:
         found = groups(node.store.conn, by or BY, scope)
         listed = select(node.store.conn, scope)[:most] if values else []
-        gated = gate_groups(node.store.conn)
+        # What narrows values by where they were seen says nothing of objects.
+        gated = gate_groups(node.store.conn) if scope.is_open else []
+        names = names_of(node, gated[:most])
         kept_back = refused(node.store.conn, most) if show_refused else []
     for seen in listed:
         _show_value(seen, as_json)
     for group in [] if values else found[:most]:
         show_group(group, as_json)
     for gate in gated[:most]:
-        show_gate(gate, as_json)
+        show_gate(gate, names, as_json)
     for alias, release in kept_back:
         told = [f"{one.rule}: {one.text}" for one in release.reasons if one.verdict != "release"]
         if as_json:
@@ -162,19 +167,26 @@ def _told(group: Group) -> dict[str, object]:
     }
 
 
-def show_gate(group: GateGroup, as_json: bool) -> None:
+def names_of(node: Node, gated: list[GateGroup]) -> dict[str, str]:
+    """Gives what some of the held objects are about, by id."""
+    ids = [one for group in gated for one in sorted(group.objects)[:_SOME]]
+    return {one: name for one in ids if (name := node.name_of(one)) is not None}
+
+
+def show_gate(group: GateGroup, names: Mapping[str, str], as_json: bool) -> None:
     """Shows objects that the gate holds for the same reasons."""
     reasons = [f"{one.rule}: {one.text}" for one in group.reasons]
     if as_json:
         emit(
             {"held": "gate", "group": group.id, "collection": group.alias, "rules": group.rules}
-            | {"objects": sorted(group.objects), "reasons": reasons}
+            | {"objects": sorted(group.objects), "names": names, "reasons": reasons}
         )
         return
     click.echo(f"{click.style(group.id, bold=True)}  {group.alias}  {len(group.objects)} objects")
     for text in reasons:
         click.echo(f"    {safe(text)}")
-    click.echo(click.style(f"    e.g. {', '.join(sorted(group.objects)[:2])}", dim=True))
+    for one in sorted(group.objects)[:_SOME]:
+        click.echo(click.style(f"    e.g. {defanged(names.get(one, ''))}  {one}", dim=True))
 
 
 # --- decisions ----------------------------------------------------------------------------------------------------
@@ -266,8 +278,9 @@ def own(
     if whole_network and network is None:
         raise click.UsageError("--whole-network needs --network")
     with opened(directory) as node:
-        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
-        keep_as_own(directory, chosen.values, by, network if whole_network else None)
+        chosen = choose(node.store.conn, what, Scope(sensor, network, kind), unheld=True)
+        by = _by(node, person, reason)
+        keep_as_own(directory, chosen.observables, by, network if whole_network else None)
         told = carry_out(node, chosen, Action.OWN, Role.VICTIM_ASSET, by, False)
     _tell(Action.OWN, by, told, as_json)
 
@@ -289,10 +302,23 @@ def never_share(
 ) -> None:
     """Say that held values never leave: they are added to never-share.toml."""
     with opened(directory) as node:
-        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
-        keep_unshared(directory, chosen.values, by)
+        chosen = choose(node.store.conn, what, Scope(sensor, network, kind), unheld=True)
+        by = _by(node, person, reason)
+        keep_unshared(directory, chosen.observables, by)
         told = carry_out(node, chosen, Action.NEVER_SHARE, Role.THIRD_PARTY, by, False)
     _tell(Action.NEVER_SHARE, by, told, as_json)
+
+
+@review.command()
+@click.argument("number", type=int)
+@_signed
+@click.pass_obj
+def end(directory: Path, number: int, reason: str, person: str | None, as_json: bool) -> None:
+    """End a standing decision: what it has decided stays, what comes is held again."""
+    with opened(directory) as node:
+        by = _by(node, person, reason)
+        end_standing(node.store, number, by)
+    _tell(Action.END, by, {"decision": number}, as_json)
 
 
 @review.command("decisions")
@@ -305,14 +331,17 @@ def never_share(
 def show_decisions(directory: Path, standing: bool, limit: int, as_json: bool) -> None:
     """List who decided what, when and why."""
     with opened(directory) as node:
-        made = decisions(node.store.conn, limit, standing)
-    for one in made:
+        made = [
+            (one, covered_by(node.store.conn, one.number, sys.maxsize if as_json else _SOME))
+            for one in decisions(node.store.conn, limit, standing)
+        ]
+    for one, what in made:
         scope = {name: getattr(one.scope, name) for name in GROUPINGS if getattr(one.scope, name) is not None}
         if as_json:
             emit(
                 {"decision": one.number, "at": when(one.by.at), "by": one.by.person, "reason": one.by.reason}
                 | {"action": one.action, "role": one.role, "scope": scope}
-                | {"standing": one.standing, "covered": one.covered}
+                | {"standing": one.standing, "covered": one.covered, "what": what}
             )
         else:
             role = f" {one.role}" if one.role else ""
@@ -321,6 +350,8 @@ def show_decisions(directory: Path, standing: bool, limit: int, as_json: bool) -
             )
             told = [safe(f"{name} {text}") for name, text in scope.items()]
             click.echo("    " + "; ".join([*told, *(["standing"] if one.standing else []), safe(one.by.reason)]))
+            if what:
+                click.echo(f"    {', '.join(defanged(text) for text in what)}{' ...' if one.covered > _SOME else ''}")
     if not made:
         say("nothing has been decided yet")
 
@@ -348,7 +379,10 @@ def carry_out(
         raise UsageError("objects that the gate holds are approved or rejected, nothing else")
     if chosen.values and action is Action.APPROVE:
         raise UsageError("values of unknown role are not approved: `review assign --role` says what they are")
-    told: dict[str, object] = {"values": len(chosen.values), "objects": sum(len(ids) for _, ids in chosen.objects)}
+    told: dict[str, object] = {
+        "values": len(chosen.observables),
+        "objects": len({one for _, ids in chosen.objects for one in ids}),
+    }
     if chosen.values and role is not None:
         report = decide_roles(node.store, node.own, chosen.values, action, role, by, chosen.scope, standing)
         told |= {one: report.number(one) for one in ("new", "updated", "unchanged")}
@@ -369,4 +403,6 @@ def _by(node: Node, person: str | None, reason: str) -> ByWhom:
     name = person or os.environ.get("THREATSHARE_PERSON") or getpass.getuser()
     if not reason.strip():
         raise UsageError("a decision needs a reason")
+    if not (reason + name).isprintable():
+        raise UsageError("a name or reason holds characters that cannot be printed; write it on one line")
     return ByWhom(name.strip(), reason.strip(), node.now())

@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from threatshare.cli.output import defanged, safe, say, when
-from threatshare.cli.review import BY, carry_out, show_gate, show_group
+from threatshare.cli.review import BY, carry_out, names_of, show_gate, show_group
 from threatshare.errors import UsageError
 from threatshare.model import Role
 from threatshare.node import Node
@@ -43,7 +43,7 @@ def walk_through(node: Node, sign: Sign) -> None:
             show_group(group, False)
             _ask(_VALUE_HELP, partial(_decide_values, node, group, sign))
         for gate in gate_groups(node.store.conn):
-            show_gate(gate, False)
+            show_gate(gate, names_of(node, [gate]), False)
             _ask(_GATE_HELP, partial(_decide_objects, node, gate, sign))
     except _Quit:
         return
@@ -77,12 +77,16 @@ def _decide_values(node: Node, group: Group, sign: Sign, key: str) -> bool:
     if role is None and action is Action.ASSIGN:
         say(_VALUE_HELP)
         return False
-    by = sign(_reason(f"{action} {role or ''}".strip()))
+    reason = _reason(f"{action} {role or ''}".strip(), group.values)
+    if reason is None:
+        say(_VALUE_HELP)
+        return False
+    by = sign(reason)
     chosen = Chosen(select(node.store.conn, group.scope), [], group.scope)
     if action is Action.OWN:
-        keep_as_own(node.directory, chosen.values, by)
+        keep_as_own(node.directory, chosen.observables, by)
     elif action is Action.NEVER_SHARE:
-        keep_unshared(node.directory, chosen.values, by)
+        keep_unshared(node.directory, chosen.observables, by)
     settled = role or (Role.VICTIM_ASSET if action is Action.OWN else Role.THIRD_PARTY)
     _tell(carry_out(node, chosen, action, settled, by, False))
     return True
@@ -96,13 +100,21 @@ def _decide_objects(node: Node, gate: GateGroup, sign: Sign, key: str) -> bool:
     if action is None:
         say(_GATE_HELP)
         return False
+    reason = _reason(action, len(gate.objects))
+    if reason is None:
+        say(_GATE_HELP)
+        return False
     chosen = Chosen([], [(gate, frozenset(gate.objects))], Scope())
-    _tell(carry_out(node, chosen, action, None, sign(_reason(action)), False))
+    _tell(carry_out(node, chosen, action, None, sign(reason), False))
     return True
 
 
-def _reason(what: str) -> str:
-    return str(click.prompt(f"{safe(what)}; reason"))
+def _reason(what: str, count: int) -> str | None:
+    """Asks for a reason; None where the person wants to choose again."""
+    text = str(
+        click.prompt(f"{safe(what)}, {count} held; reason (empty: choose again)", default="", show_default=False)
+    )
+    return text.strip() or None
 
 
 def _tell(told: dict[str, object]) -> None:

@@ -11,9 +11,11 @@ import click
 
 from threatshare.cli.output import defanged, emit, safe, say, table, when
 from threatshare.config import ASSETS_FILE, STORE_FILE
+from threatshare.errors import ConfigurationError
 from threatshare.model import moment
 from threatshare.node import Node, opened
 from threatshare.policy.agreements import standing, warnings
+from threatshare.share.push_settings import load_targets
 from threatshare.store.collections import collections
 from threatshare.store.releases import queue_length, verdict_counts
 from threatshare.store.removals import removals
@@ -112,8 +114,25 @@ def _feed(name: str, state: FeedState) -> dict[str, object]:
     }
 
 
+def _unreadable(node: Node) -> list[str]:
+    """Says what is wrong with files that are read only when they are needed."""
+    wrong = []
+    for read in (lambda: node.readers, lambda: load_targets(node.directory)):
+        try:
+            read()
+        except ConfigurationError as problem:
+            wrong.append(str(problem))
+    return wrong
+
+
+def _missing_sources(node: Node) -> list[str]:
+    """Names logs and folders that findings should arrive in and that are not there."""
+    paths = [node.directory / one.path for one in node.settings.daemon.source]
+    return [f"{path} is not there: daemon.source waits for it" for path in paths if not path.exists()]
+
+
 def _warnings(node: Node) -> list[str]:
-    found = []
+    found = [*_unreadable(node), *_missing_sources(node)]
     if not node.assets.filled_in:
         found.append(f"{node.directory / ASSETS_FILE} is empty and not declared so: nothing can be published")
     for agreement in node.agreements.values():

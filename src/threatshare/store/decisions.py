@@ -1,4 +1,4 @@
-"""What people decided about what was held: who, when, why, and what it covers. Nothing here is ever changed or deleted.
+"""What people decided about what was held: who, when, why, and what it covers. Nothing here is ever deleted.
 
 A decision about roles covers values of sensors (``decided_role``), and where it stands for the future also what
 matches its scope later. A decision about the gate covers the rules that held an object for a collection.
@@ -15,6 +15,9 @@ from threatshare.model import Micros, Observable, Role, Seen
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, observable_key
 
+REVIEW = "review"
+"""Rule id of what a person keeps in, whatever the rules say."""
+
 
 class Action(StrEnum):
     """What a person decided."""
@@ -29,6 +32,8 @@ class Action(StrEnum):
     """They never leave; they were added to never-share.toml."""
     APPROVE = "approve"
     """The object may go out although rules hold it."""
+    END = "end"
+    """A decision that held for what comes later does so no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,12 @@ class Scope:
         wanted = (self.sensor, self.network, self.kind, self.why)
         actual = (seen.sensor, network, seen.observable.kind.value, seen.why)
         return all(one is None or one == other for one, other in zip(wanted, actual, strict=True))
+
+    def narrowed(self, other: Scope) -> Scope:
+        """Gives what falls under both; where both ask the same thing, what this one asks."""
+        return Scope(
+            self.sensor or other.sensor, self.network or other.network, self.kind or other.kind, self.why or other.why
+        )
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +118,27 @@ def decisions(conn: Connection, limit: int, standing_only: bool = False) -> list
             (standing_only, limit),
         )
     ]
+
+
+def end_decision(conn: Connection, number: int) -> DecisionRecord | None:
+    """Takes from a decision that it holds for what comes later; gives it, or None where it did not."""
+    standing = next((one for one in decisions(conn, _ALL, standing_only=True) if one.number == number), None)
+    if standing is not None:
+        conn.execute("UPDATE decision SET standing = 0 WHERE number = ?", (number,))
+    return standing
+
+
+def covered_by(conn: Connection, number: int, limit: int) -> list[str]:
+    """Gives values and object ids that a decision covers, at most so many."""
+    values = conn.execute(
+        "SELECT DISTINCT value FROM decided_role JOIN observation USING (observable) WHERE decision = ? LIMIT ?",
+        (number, limit),
+    )
+    objects = conn.execute("SELECT DISTINCT object_id FROM decided_release WHERE decision = ? LIMIT ?", (number, limit))
+    return [row[0] for row in (*values, *objects)][:limit]
+
+
+_ALL = 1_000_000
 
 
 def cover_values(conn: Connection, key_of: KeyOf, decision: int, seen: Iterable[Seen]) -> None:
