@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic as system_monotonic
-from urllib.parse import urlsplit
 
-from threatshare.config import FeedSettings, secret
+from threatshare.config import FeedSettings
 from threatshare.errors import ConfigurationError
-from threatshare.feeds.access import Access
+from threatshare.feeds.access import access_of, checked_url
 from threatshare.feeds.bundles import DiskFeed, WebFeed
 from threatshare.feeds.egress import Limits, Resolver, system_resolver
 from threatshare.feeds.session import PartnerSession
@@ -42,8 +41,10 @@ def client_for(
         max_object = min(settings.max_page_bytes, _MAX_OBJECT)
         return DiskFeed(name, node_dir / settings.path, page_size=settings.page_size, max_object=max_object)
     url = settings.url or ""
-    access = _access(settings, node_dir, place)
-    _check_url(url, settings, access, place)
+    access = access_of(settings, node_dir, place)
+    parts = checked_url(url, place, with_query=settings.kind != "taxii")
+    if parts.scheme == "http" and access.authorization() and not settings.allow_private_address:
+        raise ConfigurationError(f"{place}: url is not https, the credentials would be sent in clear text")
     limits = Limits(settings.page_deadline_seconds, settings.run_deadline_seconds, settings.max_page_bytes)
 
     def open_session() -> PartnerSession:
@@ -60,35 +61,3 @@ def client_for(
         max_pages=settings.max_pages,
         clock=clock,
     )
-
-
-def _access(settings: FeedSettings, node_dir: Path, place: str) -> Access:
-    def file(text: str | None) -> Path | None:
-        return None if text is None else node_dir / text
-
-    password_file = file(settings.password_file)
-    return Access(
-        user=settings.user,
-        password=secret(settings.password_env, None if password_file is None else str(password_file), place),
-        token=secret(settings.token_env, None, place),
-        client_cert=file(settings.client_cert),
-        client_key=file(settings.client_key),
-        ca_file=file(settings.ca_file),
-        allow_private_address=settings.allow_private_address,
-    )
-
-
-def _check_url(url: str, settings: FeedSettings, access: Access, place: str) -> None:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        known = False
-    if not known:
-        raise ConfigurationError(f"{place}: url must be an http or https address")
-    if "@" in parts.netloc:
-        raise ConfigurationError(f"{place}: url holds a password; use user with password_env or password_file instead")
-    if settings.kind == "taxii" and parts.query:
-        raise ConfigurationError(f"{place}: url has a query, which a TAXII address cannot have")
-    if parts.scheme == "http" and access.authorization() and not settings.allow_private_address:
-        raise ConfigurationError(f"{place}: url is not https, the credentials would be sent in clear text")

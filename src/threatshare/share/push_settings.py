@@ -7,14 +7,13 @@ from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
-from threatshare.config import FeedSettings, Positive, load_toml, secret
+from threatshare.config import FeedSettings, Positive, load_toml
 from threatshare.errors import ConfigurationError, UsageError
-from threatshare.feeds.access import Access
+from threatshare.feeds.access import checked_url
 from threatshare.feeds.schedule import CronNext, next_run
 from threatshare.model import Collection, CollectionKind, moment
 from threatshare.store.collections import collection_by_alias
@@ -78,40 +77,12 @@ def load_target(file: Path) -> PushSettings:
     """Reads one target's file; raises ConfigurationError with file, key and what was wanted."""
     settings = load_toml(file, PushSettings)
     place = str(file)
-    try:
-        parts = urlsplit(settings.url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        known = False
-    if not known:
-        raise ConfigurationError(f"{place}: url must be an http or https address")
-    if "@" in parts.netloc:
-        raise ConfigurationError(f"{place}: url holds a password; use user with password_env or password_file instead")
-    if parts.query:
-        raise ConfigurationError(f"{place}: url has a query, which a TAXII address cannot have")
+    parts = checked_url(settings.url, place, with_query=False)
     if parts.scheme == "http" and not settings.allow_private_address:
         raise ConfigurationError(f"{place}: url is not https; indicators and credentials would go in clear text")
     if settings.user is not None and settings.token_env is not None:
         raise ConfigurationError(f"{place}: both user and token_env are given; one of them says who we are")
     return settings
-
-
-def access_of(settings: PushSettings, node_dir: Path, place: str) -> Access:
-    """Gives how the partner's server is reached; secrets are read here. Raises ConfigurationError for a missing one."""
-
-    def file(text: str | None) -> Path | None:
-        return None if text is None else node_dir / text
-
-    password_file = file(settings.password_file)
-    return Access(
-        user=settings.user,
-        password=secret(settings.password_env, None if password_file is None else str(password_file), place),
-        token=secret(settings.token_env, None, place),
-        client_cert=file(settings.client_cert),
-        client_key=file(settings.client_key),
-        ca_file=file(settings.ca_file),
-        allow_private_address=settings.allow_private_address,
-    )
 
 
 def source_collection(conn: Connection, name: str, settings: PushSettings) -> Collection:

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic as system_monotonic
 
 from threatshare.errors import ConfigurationError, PartnerError, ThreatshareError
+from threatshare.feeds.access import access_of
 from threatshare.feeds.egress import Limits, Resolver, system_resolver
 from threatshare.feeds.session import PartnerSession
 from threatshare.model import Collection
@@ -16,7 +17,6 @@ from threatshare.share.outlets import Outlet
 from threatshare.share.push_settings import (
     PUSH_DIR,
     PushSettings,
-    access_of,
     destination_of,
     fingerprint,
     source_collection,

@@ -12,10 +12,10 @@ import pytest
 from builders import make_collection, make_outlet, make_store
 from clocks import START, FixedClock
 from threatshare.errors import ConfigurationError, UsageError
+from threatshare.feeds.access import access_of
 from threatshare.model import CollectionKind, micros
 from threatshare.share.push_settings import (
     PushSettings,
-    access_of,
     chosen,
     destination_of,
     fingerprint,
