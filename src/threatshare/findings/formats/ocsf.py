@@ -85,7 +85,7 @@ class OcsfReader:
 
 
 def _event(own: OwnAssets, doc: Doc, look_up: LookUp) -> Event | None:
-    if "class_uid" not in doc:
+    if number(doc, "class_uid") is None:
         raise BadValue("no OCSF event: it has no class_uid")
     if number(doc, "class_uid") not in _CLASSES:
         return None

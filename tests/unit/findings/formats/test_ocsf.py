@@ -179,6 +179,15 @@ def test_suppressed_findings_hold_no_indicator() -> None:
     assert roles(event(evidence, class_uid=2001, state_id=3))[SHA256] == "third-party"
 
 
+@pytest.mark.parametrize("class_uid", [None, [], {}, "detection"])
+def test_a_class_that_is_none_is_kept_aside(class_uid: object) -> None:
+    """A record whose class cannot be told is a reject with its reason, not passed over as another class."""
+    raw = json.dumps({"class_uid": class_uid, "metadata": {}, "time": 1771556400000}).encode()
+    (got,) = OcsfReader().read(io.BytesIO(raw), "e.json", OwnAssets())
+    assert isinstance(got, Reject)
+    assert "no class_uid" in got.reason
+
+
 @pytest.mark.parametrize("class_uid", [2002, 2003, 2005, 2006, 4001, 6003])
 def test_other_classes_yield_nothing(class_uid: int) -> None:
     """Vulnerabilities, compliance, incidents and activity are no detections."""
