@@ -15,12 +15,12 @@ PAGES    := docs/reference/*.md
 COG      := $(BIN)/cog -I docs/generators
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check static format docs bench lock clean
+.PHONY: help setup demo test check static format docs bench bench-taxii bench-pull lock clean
 
 help:  ## print this list
 	@echo "threatshare: make TARGET [PYTHON=python3.12]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## make .venv with the locked dependencies and the package
 	@echo "ready: $(BIN)/threatshare --help"
@@ -50,6 +50,13 @@ docs: $(STAMP)-dev  ## write the generated parts of docs/reference anew
 
 bench: $(STAMP)-dev  ## measure, and print a table beside the machine and object size
 	$(BIN)/python tests/benchmarks
+
+bench-taxii: $(STAMP)-dev  ## measure serving beside a bare app, medallion and OpenTAXII (ARGS=--huge for 10,000,000)
+	$(BIN)/python tests/benchmarks/bench_taxii.py $(ARGS)
+
+bench-pull: $(STAMP)-dev  ## measure taking in: feeds, lists, MISP, beside stix2 and pymisp (ARGS="--objects 100000 --rows 100000")
+	$(BIN)/python tests/benchmarks/bench_pull.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench_lists.py $(ARGS)
 
 lock:  ## resolve the dependencies anew (needs uv; UPGRADE=--upgrade for newer versions)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv 0.11 or later; name it with UV=PATH." >&2; exit 1; }

@@ -332,6 +332,20 @@ def standing(store: Store, collection: Collection) -> dict[str, dict[str, Any]]:
     return {one.id: one.body for one in served(store, collection) if one.current and not one.revoked}
 
 
+def indicators(store: Store, collection: Collection) -> list[dict[str, Any]]:
+    """Gives what stands in a collection for our own tools: all but our Identity, which comes before it and once."""
+    known = [one.body for one in served(store, collection) if one.body["type"] == "identity"]
+    entries = served(store, collection)
+    assert not entries or entries[0].body["type"] == "identity", "who we are comes before what names us"
+    assert len(known) == min(1, len(entries)), "who we are, and once"
+    return [one for one in standing(store, collection).values() if one["type"] != "identity"]
+
+
+def told(store: Store, collection: Collection) -> list[Served]:
+    """Gives the entries of a collection for our own tools but our Identity."""
+    return [one for one in served(store, collection) if one.body["type"] != "identity"]
+
+
 def held_ids(store: Store, collection: Collection, kind: str = "indicator") -> set[str]:
     """Gives the ids of what stands in a collection, of one type."""
     return {one for one, body in standing(store, collection).items() if body["type"] == kind}

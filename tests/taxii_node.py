@@ -19,9 +19,10 @@ from uuid import UUID
 from werkzeug.test import Client
 
 from clocks import FixedClock
-from threatshare.model import Account, Collection, CollectionKind, Micros, micros
+from threatshare.model import DEFAULT_ROOT, Account, Collection, CollectionKind, Micros, View, micros
 from threatshare.share.app import TaxiiApp, create_app
 from threatshare.share.connections import Connections
+from threatshare.share.findings import TakePosted
 from threatshare.share.settings import ServeSettings
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import read_timestamp
@@ -96,8 +97,8 @@ class Answer:
 
     @property
     def objects(self) -> list[Any]:
-        """The objects of an envelope or manifest."""
-        objects: list[Any] = self.json["objects"]
+        """The objects of an envelope or manifest; none where the list is left out."""
+        objects: list[Any] = self.json.get("objects", [])
         return objects
 
 
@@ -134,6 +135,7 @@ class TaxiiNode:
         settings: ServeSettings | None = None,
         may_exchange: Callable[[bytes, Received], str | None] = lambda _raw, _received: None,
         clock: Callable[[], datetime] | None = None,
+        take_posted: TakePosted | None = None,
     ) -> None:
         self.file = folder / "store.db"
         self.clock = clock or FixedClock()
@@ -141,14 +143,17 @@ class TaxiiNode:
         self.writer = open_writer(self.file)
         self.inbox = Inbox()
         self.keys: dict[str, str] = {}
+        self.peer = "127.0.0.1"
+        """Address that requests come from."""
         self._settings = settings or ServeSettings()
         self._may_exchange = may_exchange
+        self._take_posted = take_posted
         self.app: TaxiiApp = self.make_app()
 
     def make_app(self) -> TaxiiApp:
         """Makes an application over the store, as each worker does."""
         opened = Connections(partial(open_reader, self.file), partial(open_writer, self.file))
-        return create_app(opened, self._settings, self.inbox, self._may_exchange, self.clock)
+        return create_app(opened, self._settings, self.inbox, self._may_exchange, self.clock, self._take_posted)
 
     def __enter__(self) -> TaxiiNode:
         return self
@@ -164,12 +169,18 @@ class TaxiiNode:
         """What the node's clock shows."""
         return micros(self.clock())
 
-    def collection(self, alias: str, kind: CollectionKind = CollectionKind.INTERNAL) -> Collection:
+    def collection(
+        self,
+        alias: str,
+        kind: CollectionKind = CollectionKind.INTERNAL,
+        root: str = DEFAULT_ROOT,
+        view: View = View(),  # noqa: B008  frozen
+    ) -> Collection:
         """Gives the collection of that alias, made where there is none."""
         found = collection_by_alias(self.writer, alias)
         if found is None:
             with transaction(self.writer):
-                found = add_collection(self.writer, alias, f"Collection {alias}", kind, None, self.now)
+                found = add_collection(self.writer, alias, f"Collection {alias}", kind, None, self.now, root, view)
         return found
 
     def account(self, name: str, read: Sequence[str] = (), write: Sequence[str] = ()) -> str:
@@ -206,6 +217,7 @@ class TaxiiNode:
             data=data,
             headers=[(name, value) for name, value in sent.items() if value != "-"],
             content_type=sent.get("Content-Type"),
+            environ_overrides={"REMOTE_ADDR": self.peer},
         )
         return Answer(answer.status_code, dict(answer.headers), answer.data)
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from threatshare.config import Serve
 from threatshare.model import Account, Collection, Micros
 from threatshare.share.app import TaxiiApp, create_app
 from threatshare.share.connections import Connections
 from threatshare.share.server import Address, Tls, serve
-from threatshare.share.settings import ServeSettings
+from threatshare.share.settings import ServeSettings, serve_settings
 from threatshare.stix.received import Received
 from threatshare.store.connection import open_reader, open_writer
 
 
-def make_app(file: Path) -> TaxiiApp:
+def make_app(file: Path, settings: ServeSettings) -> TaxiiApp:
     """Makes the application of one worker; inboxes and exchanges take everything."""
     opened = Connections(partial(open_reader, file), partial(open_writer, file))
-    return create_app(opened, ServeSettings(), _take, lambda _raw, _received: None)
+    return create_app(opened, settings, _take, lambda _raw, _received: None)
 
 
 def _take(
@@ -60,10 +62,12 @@ class Server:
 
 
 @contextmanager
-def running(file: Path, port: int = 0, workers: int = 1, *tls: Path) -> Iterator[Server]:
-    """Runs a server over a store until the end of the block."""
+def running(
+    file: Path, port: int = 0, workers: int = 1, *tls: Path, settings: Mapping[str, Any] | None = None
+) -> Iterator[Server]:
+    """Runs a server over a store until the end of the block; ``settings`` are those of ``[serve]``."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(file), str(port), str(workers), *map(str, tls)],
+        [sys.executable, __file__, str(file), str(port), str(workers), json.dumps(settings or {}), *map(str, tls)],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -81,9 +85,11 @@ def running(file: Path, port: int = 0, workers: int = 1, *tls: Path) -> Iterator
             process.stderr.close()
 
 
-def _main(file: str, port: str, workers: str, *tls: str) -> None:
+def _main(file: str, port: str, workers: str, settings: str, *tls: str) -> None:
     files: Any = [Path(one) for one in tls]
-    serve(partial(make_app, Path(file)), Address("127.0.0.1", int(port), Tls(*files) if files else None), int(workers))
+    made = serve_settings("threatshare", Serve(**json.loads(settings)), Path(file).parent)
+    address = Address("127.0.0.1", int(port), Tls(*files) if files else None)
+    serve(partial(make_app, Path(file), made), address, int(workers))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def _lines(shape: Shape, table: str) -> Iterator[str]:
         inner = _inner(field.type)
         if inner is not None:
             name = f"{table}{field.encode_name}"
-            header = f"[{name}]" if isinstance(field.type, shapes.StructType) else f"[[{name}]]"
+            several = isinstance(field.type, shapes.ListType | shapes.VarTupleType)
+            header = f"[[{name}]]" if several else f"[{name}]"
             yield from ("", f"### `{header}`", "", _about(inner), "")
             yield from _lines(inner, f"{name}.")
 
@@ -63,6 +64,8 @@ def _inner(kind: shapes.Type) -> Shape | None:
             return shape
         case shapes.ListType(item_type=item) | shapes.VarTupleType(item_type=item):
             return _inner(item)
+        case shapes.UnionType(types=types):
+            return next((inner for one in types if (inner := _inner(one)) is not None), None)
         case _:
             return None
 
@@ -102,6 +105,8 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return str(value)
 
 
@@ -115,8 +120,12 @@ def _values(kind: shapes.Type) -> str:
             return _whole_number(kind)
         case shapes.BoolType():
             return "`true` or `false`"
-        case shapes.ListType(item_type=item):
+        case shapes.DateType():
+            return "day"
+        case shapes.ListType(item_type=item) | shapes.VarTupleType(item_type=item):
             return f"list of {_values(item)}"
+        case shapes.DictType(value_type=value):
+            return f"table of {_values(value)} by name"
         case shapes.StrType(pattern=pattern):
             return "text" if pattern is None else f"text like `{pattern}`"
         case _:

@@ -1,4 +1,4 @@
-"""Adds entries to a list in a TOML file that people keep: comments and order stay, and who and why stand beside."""
+"""Changes TOML files that people keep: comments and order stay; what is added to a list has who and why beside it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import shutil
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threatshare.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 
 def add_to_list(file: Path, key: str, entries: Sequence[str], note: str) -> list[str]:
@@ -18,13 +22,9 @@ def add_to_list(file: Path, key: str, entries: Sequence[str], note: str) -> list
     meanwhile sees it before or after. Raises ConfigurationError where it is no TOML or ``key`` is no list.
     """
     import tomlkit
-    from tomlkit.exceptions import ParseError
     from tomlkit.items import Array
 
-    try:
-        document = tomlkit.parse(file.read_text(encoding="utf-8") if file.exists() else "")
-    except ParseError as problem:
-        raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
+    document = _document(file)
     comment = "".join(char if char.isprintable() else " " for char in note)
     listed = document.setdefault(key, tomlkit.array())
     if not isinstance(listed, Array):
@@ -36,6 +36,25 @@ def add_to_list(file: Path, key: str, entries: Sequence[str], note: str) -> list
             listed.add_line(one, comment=" ".join(comment.split()))
         _replace(file, _checked(tomlkit.dumps(document), file))
     return added
+
+
+def set_value(file: Path, key: str, value: bool) -> None:
+    """Gives the key ``key`` of the outermost table another value; raises ConfigurationError as ``add_to_list`` does."""
+    import tomlkit
+
+    document = _document(file)
+    document[key] = value
+    _replace(file, _checked(tomlkit.dumps(document), file))
+
+
+def _document(file: Path) -> TOMLDocument:
+    import tomlkit
+    from tomlkit.exceptions import ParseError
+
+    try:
+        return tomlkit.parse(file.read_text(encoding="utf-8") if file.exists() else "")
+    except ParseError as problem:
+        raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
 
 
 def _checked(text: str, file: Path) -> str:

@@ -2,9 +2,8 @@
 
     node.toml          who we are, how we share, how we serve
     own-assets.toml    our networks, domains and mail domains, which never leave
-    feeds/NAME.toml    one file a feed that we pull
 
-Secrets are never in these files: a feed names an environment variable or a file that holds them.
+Secrets are never in these files: where one is needed, an environment variable or a file that holds it is named.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -28,7 +28,6 @@ from threatshare.model import Kind, Observable, host_of
 NODE_FILE = "node.toml"
 ASSETS_FILE = "own-assets.toml"
 STORE_FILE = "store.db"
-FEEDS_DIR = "feeds"
 AGREEMENTS_DIR = "agreements"
 
 Purpose = Literal["live", "demo", "exercise"]
@@ -36,6 +35,8 @@ TlpLabel = Literal["clear", "green", "amber", "amber+strict", "red"]
 Reliability = Literal["A", "B", "C", "D", "E", "F"]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Positive = Annotated[int, Meta(gt=0)]
+Uri = Annotated[str, Meta(pattern=r"^(?!http:)[a-z][a-z0-9+.-]*:[!-~]+\Z", max_length=500)]
+LanguageTag = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*\Z")]
 
 
 class Identity(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,8 +90,26 @@ class Serve(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether ``/taxii2/`` answers without credentials; nothing else ever does."""
     trusted_proxies: Annotated[int, Meta(ge=0)] = 0
     """How many proxies stand in front and set X-Forwarded-For, -Proto, -Host and -Prefix; 0: none is believed."""
+    proxy_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Where the last of those proxies connects from; what others write into such headers is not believed."""
+    key_header: str | None = None
+    """A header in which clients may send their key, e.g. ``X-Api-Key``, beside Authorization."""
+    certificate_header: str | None = None
+    """The header in which the trusted proxy passes on the client's certificate that it has verified."""
+    tls_certificate: str | None = None
+    """The server's certificate with its chain, a PEM file; with ``tls_key`` the server speaks TLS itself."""
+    tls_key: str | None = None
+    """The certificate's key, a PEM file that nobody else may read."""
+    tls_client_authority: str | None = None
+    """Authorities of client certificates, a PEM file; with it no client without such a certificate is let in."""
+    open_metrics: bool = False
+    """Whether ``/metrics`` answers on loopback without credentials; else it takes an account with that right."""
+    access_log: str | None = None
+    """File to which a JSON line is written for each request, e.g. ``/dev/stderr``; None: none is."""
     contact: str | None = None
     """Whom discovery names for questions."""
+    title: str | None = None
+    """What the server calls itself; None: the organisation's name, which partners that are not told it would read."""
 
 
 class FindingsSource(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +138,71 @@ class Daemon(Struct, frozen=True, forbid_unknown_fields=True):
     """Tables ``[[daemon.source]]``, one for each log or folder."""
 
 
+class OwnContact(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[contact]``: how others reach us; ``security.txt`` (RFC 9116), and our description after RFC 2350."""
+
+    contact: tuple[Uri, ...] = ()
+    """Addresses for reports on security, the preferred first; with it and ``expires`` our server has a security.txt."""
+    expires: date | None = None
+    """The last day on which these addresses count; RFC 9116 advises less than a year ahead."""
+    encryption: tuple[Uri, ...] = ()
+    """Where our keys are, never a key itself."""
+    policy: Uri | None = None
+    """Where our policy on disclosure is."""
+    preferred_languages: tuple[LanguageTag, ...] = ()
+    """In which reports are best written."""
+    canonical: tuple[Uri, ...] = ()
+    """Where security.txt is served; readers distrust one that was found elsewhere."""
+    team: str | None = None
+    """Name of the team; without it the organisation's."""
+    address: str | None = None
+    """Postal address."""
+    time_zone: str | None = None
+    """Offset from UTC, in summer too."""
+    telephone: str | None = None
+    """With the country's code."""
+    other_telecommunication: str | None = None
+    """Other ways than telephone and mail."""
+    email: str | None = None
+    """Read by whoever is on duty."""
+    keys: str | None = None
+    """Fingerprints of our keys, and where they are."""
+    members: str | None = None
+    """Who the team is; a desk rather than names."""
+    customer_contact: str | None = None
+    """How those whom we serve reach us, and at what hours."""
+    other_information: str | None = None
+    """Where more is said."""
+    mission: str | None = None
+    """What the team is for."""
+    constituency: str | None = None
+    """Whom it serves."""
+    affiliation: str | None = None
+    """Whom it belongs to, who pays for it, what it is a member of."""
+    authority: str | None = None
+    """What it may decide."""
+    incidents: str | None = None
+    """Types of incidents that it takes, and the support that it gives."""
+    cooperation: str | None = None
+    """With whom it works, and what it passes on."""
+    authentication: str | None = None
+    """How it speaks with others, and how they know that it is us."""
+    incident_response: str | None = None
+    """Its services when something has happened."""
+    proactive: str | None = None
+    """Its services before anything happens."""
+    reporting_forms: str | None = None
+    """Where the forms for reports are."""
+    disclaimers: str | None = None
+    """What it does not answer for."""
+    updated: date | None = None
+    """When this description was last changed."""
+    distribution: str | None = None
+    """Who is told of changes of it."""
+    location: str | None = None
+    """Where it is published."""
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """``node.toml``."""
 
@@ -126,59 +210,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     sharing: Sharing = Sharing()
     serve: Serve = Serve()
     daemon: Daemon = Daemon()
-
-
-class FeedSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """``feeds/NAME.toml``: a source that we pull."""
-
-    kind: Literal["taxii", "stix"]
-    """A TAXII 2.1 server, or a STIX bundle (2.0 or 2.1)."""
-    url: str | None = None
-    """Address of the server, API root, collection or bundle."""
-    path: str | None = None
-    """A bundle on disk."""
-    collection: str | None = None
-    """TAXII: collection id or title, where the address names an API root or a server."""
-    user: str | None = None
-    """Name for Basic authentication."""
-    password_env: str | None = None
-    """Environment variable that holds the password."""
-    password_file: str | None = None
-    """File that holds the password."""
-    token_env: str | None = None
-    """Environment variable that holds a Bearer token."""
-    client_cert: str | None = None
-    """Our TLS certificate, a PEM file."""
-    client_key: str | None = None
-    """The certificate's key, a PEM file."""
-    ca_file: str | None = None
-    """Authorities that may vouch for the server, a PEM file; None: the public ones."""
-    allow_private_address: bool = False
-    """Whether the feed's host may be a private, link-local or loopback address."""
-    reliability: Reliability = "C"
-    """Admiralty scale: A reliable to E unreliable, F cannot be judged."""
-    default_tlp: TlpLabel = "amber+strict"
-    """Marking of objects that carry none."""
-    lineage: str | None = None
-    """Name of the aggregate that this feed copies; feeds of one lineage count once in a score."""
-    every: Annotated[str, Meta(pattern="^[1-9][0-9]*[smhd]$")] = "15m"
-    """Interval in seconds, minutes, hours or days."""
-    cron: str | None = None
-    """Five fields; replaces ``every``."""
-    jitter_seconds: Annotated[int, Meta(ge=0)] = 30
-    """Runs start up to so much later, so that not all begin at once."""
-    page_size: Positive = 1_000
-    """Objects asked for in one request."""
-    page_deadline_seconds: Positive = 60
-    """A page that takes longer ends the run."""
-    run_deadline_seconds: Positive = 3_600
-    """A run that takes longer ends; the next goes on from there."""
-    max_page_bytes: Positive = 32 * 1024 * 1024
-    """Limit of one page, on the wire and after inflating."""
-    max_pages: Positive = 100_000
-    """Pages of one run at most."""
-    enabled: bool = True
-    """False: pulled only when named on the command line."""
+    contact: OwnContact = OwnContact()
 
 
 class AssetsFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -337,19 +369,6 @@ def parse_assets(read: AssetsFile, place: str, organisations: Iterable[str] = ()
         frozenset(name.strip().lower() for name in (*read.organisations, *organisations)),
         frozenset(_file_hash(text, f"{place}: file_hashes") for text in read.file_hashes),
     )
-
-
-def load_feeds(node_dir: Path) -> dict[str, FeedSettings]:
-    """Reads every ``feeds/NAME.toml``, by name."""
-    return {file.stem: load_feed(file) for file in sorted((node_dir / FEEDS_DIR).glob("*.toml"))}
-
-
-def load_feed(file: Path) -> FeedSettings:
-    """Reads one feed file; a feed has either an address or a path."""
-    feed = _load(file, FeedSettings)
-    if (feed.url is None) == (feed.path is None):
-        raise ConfigurationError(f"{file}: a feed needs either url or path, and not both")
-    return feed
 
 
 def secret(env: str | None, file: str | None, place: str) -> str | None:

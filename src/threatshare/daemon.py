@@ -31,9 +31,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from threatshare.arrivals import Source, attend
-from threatshare.config import FeedSettings
 from threatshare.errors import ConfigurationError, StoreError, ThreatshareError
-from threatshare.feeds.schedule import next_run
+from threatshare.exercises import examine, tend
+from threatshare.feed_settings import FeedSettings
+from threatshare.feeds.schedule import MOST_RUNS, QUICK_SECONDS, admitted, next_run, opening, spread
 from threatshare.ingest import IngestReport
 from threatshare.model import FeedReport, micros, moment
 from threatshare.node import Node
@@ -42,6 +43,8 @@ from threatshare.share.anchors import append_anchor
 from threatshare.share.push import push
 from threatshare.share.push_settings import PushSettings, fingerprint, load_targets, next_push
 from threatshare.share.push_target import target_of
+from threatshare.store.feed_alarms import GROWN, open_alarms
+from threatshare.store.leases import running
 from threatshare.store.ledger import head
 from threatshare.store.runs import FeedState, feed_state, feed_states, save_job, save_run
 from threatshare.store.targets import note_fault, target_states
@@ -49,12 +52,15 @@ from threatshare.store.waiting import Waiting, data_version, waiting
 
 _TICK_SECONDS = 1
 _SERVER_STOP_SECONDS = 30
-_PARALLEL_FEEDS = 4
+_PARALLEL_TARGETS = 4
+_BUSY_SECONDS = 30
+"""After which a feed is looked at again that somebody else was pulling."""
 _LOOK_SECONDS = 0.1
 """How often the store is asked whether anybody has changed it."""
 _BREATH_SECONDS = 0.3
 """Between two runs of publishing, at least; and twice as long as the last one took, so that others get to write."""
 _RETRY_SECONDS = 5.0
+_EXERCISES_SECONDS = 60
 _TOLD_EVERY_SECONDS = 60.0
 """What happens often is told in the log at once, then summed up so often."""
 
@@ -72,14 +78,25 @@ class Daemon:
         self._stop = Event()
         self._asked: list[int] = []
         """Signals that told us to stop."""
+        self._passed_on: list[int] = []
+        """Signals for the server, which reads its configuration and certificates anew."""
         self._changed = Event()
         """Set where a thread of ours has taken findings: no need to wait for the next look."""
         self._published = _Told("published")
-        self._running: set[str] = set()
+        self._running: dict[str, float] = {}
+        """Feeds whose run is under way, with when it began; of those that may be slow, long ago."""
+        self._missed: dict[str, datetime] | None = None
+        """When feeds may start whose run was missed while nothing ran here; None: nobody has looked yet."""
+        self._wrong: dict[str, str] = {}
+        """What is wrong with which feed's file, as it was last logged."""
         self._delivering: set[str] = set()
         self._guard = Lock()
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(2), "feeds": ThreadPoolExecutor(_PARALLEL_FEEDS)},
+            executors={
+                "default": ThreadPoolExecutor(2),
+                "feeds": ThreadPoolExecutor(MOST_RUNS),
+                "targets": ThreadPoolExecutor(_PARALLEL_TARGETS),
+            },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -89,12 +106,14 @@ class Daemon:
         for one in (signal.SIGTERM, signal.SIGINT):
             # A handler takes no lock: a second signal in the middle of it would wait for what the first one holds.
             signal.signal(one, lambda number, _: self._asked.append(number))
+        signal.signal(signal.SIGHUP, lambda number, _: self._passed_on.append(number))
         watchers = self._watchers()
-        server = subprocess.Popen(self._command) if self._command else None  # noqa: S603  our own command
+        server = _start(self._command) if self._command else None
         self._add("feeds", self._start_due_feeds, _TICK_SECONDS)
         self._add("targets", self._start_due_targets, _TICK_SECONDS)
         self._add("publish", self._publish, self._node.settings.daemon.publish_every_seconds)
         self._add("rescore", self._rescore, self._node.settings.daemon.rescore_every_seconds)
+        self._add("exercises", self._exercises, _EXERCISES_SECONDS)
         if self._node.settings.daemon.anchor_file is not None:
             self._add("anchor", self._anchor, self._node.settings.daemon.anchor_every_seconds)
         self._scheduler.start()
@@ -117,6 +136,8 @@ class Daemon:
     def _wait(self, server: subprocess.Popen[bytes] | None) -> int:
         while not self._asked:
             self._stop.wait(_LOOK_SECONDS)
+            while self._passed_on and server is not None:
+                server.send_signal(self._passed_on.pop())
             if server is not None and server.poll() is not None:
                 log.error("the TAXII server ended by itself", exit_code=server.returncode)
                 return server.returncode or StoreError.exit_code
@@ -194,26 +215,59 @@ class Daemon:
             conn.close()
 
     def _start_due_feeds(self) -> None:
-        """Starts every feed that is due and not running; feed files are read anew."""
+        """Starts every feed that is due and not running; feed files are read anew.
+
+        Slow ones never take the places of quick ones, and what was missed while nothing ran starts one after another.
+        """
         self._node.forget_files()
-        states, now = feed_states(self._node.store.conn), self._node.clock()
+        now = self._node.clock()
+        states = feed_states(self._node.store.conn)
+        ready = self._ready(states, now)
+        if self._missed is None:
+            self._missed = spread({name: due for name, due in ready.items() if name in states}, now)
+        slow = {name for name in ready if _may_be_slow(states.get(name))}
+        order = sorted((name for name in ready if self._missed.get(name, now) <= now), key=lambda name: ready[name])
+        under_way = [monotonic() - began > QUICK_SECONDS for began in list(self._running.values())]
+        for name in admitted([(name, name in slow) for name in order], under_way):
+            self._running[name] = -QUICK_SECONDS if name in slow else monotonic()
+            work = [f"feed {name}", partial(self._pull, name, self._node.feeds[name])]
+            self._scheduler.add_job(self._guarded, args=work, executor="feeds", id=f"feed {name}")
+
+    def _ready(self, states: Mapping[str, FeedState], now: datetime) -> dict[str, datetime]:
+        """Gives the feeds that are due and that nobody is pulling, with since when."""
+        conn = self._node.store.conn
+        elsewhere = running(conn, micros(now))
+        held = {one.feed for one in open_alarms(conn) if one.kind == GROWN}
+        ready = {}
         for name, settings in self._node.feeds.items():
-            if not settings.enabled or name in self._running:
+            if not settings.enabled or name in self._running or name in elsewhere:
                 continue
-            if self.due(settings, states.get(name, FeedState(name)), now) <= now:
-                self._running.add(name)
-                job = [f"feed {name}", lambda name=name, settings=settings: self._pull(name, settings)]
-                self._scheduler.add_job(self._guarded, args=job, executor="feeds", id=f"feed {name}")
+            if settings.kind != "list" and name in held:
+                # It has grown beyond belief: a person looks at it first.
+                continue
+            try:
+                due = self.due(settings, states.get(name, FeedState(name)), now)
+            except ConfigurationError as problem:
+                self._told_once(name, str(problem))
+                continue
+            if due <= now:
+                ready[name] = due
+        return ready
 
     def due(self, settings: FeedSettings, state: FeedState, now: datetime) -> datetime:
         """Gives when a feed is due: as planned after its last run here, or as follows from a run by hand."""
         if state.next_run is not None:
-            return moment(state.next_run)
-        if state.last_run is None:
-            return now
-        # Reckoned from that run, not from now: nothing is planned here, so this is asked anew at every tick.
-        last = moment(state.last_run)
-        return next_run(settings, last, state.failures, None, last, self._rng, _cron_next)
+            due = moment(state.next_run)
+        elif state.last_run is None:
+            due = now
+        else:
+            # Reckoned from that run, not from now: nothing is planned here, so this is asked anew at every tick.
+            last = moment(state.last_run)
+            asked = json.loads(state.report).get("retry_after") if state.report else None
+            due = next_run(settings, last, state.failures, asked, last, self._rng, _cron_next)
+        # Where it is overdue, its window may have closed meanwhile.
+        opens, _ = opening(settings, now)
+        return due if due > now or opens <= now else opens
 
     def _start_due_targets(self) -> None:
         """Starts every push target that is due and not running; target files are read anew."""
@@ -226,7 +280,7 @@ class Daemon:
             if due is not None and due <= now:
                 self._delivering.add(name)
                 work = [f"target {name}", partial(self._deliver, name, settings)]
-                self._scheduler.add_job(self._guarded, args=work, executor="feeds", id=f"target {name}")
+                self._scheduler.add_job(self._guarded, args=work, executor="targets", id=f"target {name}")
 
     def _deliver(self, name: str, settings: PushSettings) -> None:
         node, report = self._node, None
@@ -241,24 +295,41 @@ class Daemon:
                     note_fault(conn, name, node.now())
             self._delivering.discard(name)
 
+    def _told_once(self, name: str, problem: str) -> None:
+        """Logs what is wrong with a feed's file, and not at every tick."""
+        if self._wrong.get(name) != problem:
+            self._wrong[name] = problem
+            log.error("feed cannot be scheduled", feed=name, error=problem)
+
     def _pull(self, name: str, settings: FeedSettings) -> None:
         report = None
         try:
-            report = self._node.pull_feed(name, self._goes_on)
-            log.info("pulled", **asdict(report))
+            report = self._node.pull_feed(name, self._goes_on, asked=self._stop.is_set)
+            log.info("pulled", **asdict(replace(report, alarms=())))
+            for text in report.alarms:
+                log.warning("alarm", feed=name, text=text, see=f"threatshare feed history {name}")
         finally:
             if report is None:
                 # Its settings cannot be used, or we failed: it backs off like a feed whose server failed.
                 self._node.record_run(FeedReport(name, "failed", error="see the daemon's log"), self._node.now())
-            self._plan(name, settings, report.retry_after if report else None)
-            self._running.discard(name)
+            try:
+                self._plan(name, settings, report)
+            finally:
+                del self._running[name]
 
-    def _plan(self, name: str, settings: FeedSettings, retry_after: float | None) -> None:
+    def _plan(self, name: str, settings: FeedSettings, report: FeedReport | None) -> None:
         """Saves when a feed that has just run is due again."""
         with self._node.store.writing() as conn:
             state, now = feed_state(conn, name), self._node.clock()
-            last = moment(state.last_run) if state.last_run else now
-            due = next_run(settings, last, state.failures, retry_after, now, self._rng, _cron_next)
+            if report is not None and report.status == "busy":
+                due = now + timedelta(seconds=_BUSY_SECONDS)
+            elif report is not None and report.stopped:
+                # There is more of it: when it is asked again, it goes on at once.
+                due = now
+            else:
+                last = moment(state.last_run) if state.last_run else now
+                asked = report.retry_after if report else None
+                due = next_run(settings, last, state.failures, asked, now, self._rng, _cron_next)
             save_run(conn, replace(state, next_run=micros(due)))
 
     def _goes_on(self, _: object) -> bool:
@@ -266,7 +337,14 @@ class Daemon:
 
     def _publish(self) -> None:
         with self._guard:
-            report = publish(self._node.store, self._node.outlets())
+            node = self._node
+            outlets = node.outlets()
+            # First: it takes something away, and does not wait for what may fail.
+            exercises = examine(node.store, node.facts(), node.identity_object, node.now())
+            report = publish(node.store, outlets)
+        for one in exercises:
+            if one.excluded or one.withdrawn:
+                log.warning("exercise", **asdict(one))
         told = {"released": report.released, "withdrawn": report.withdrawn}
         told |= {"held": report.held, "refused": report.refused}
         self._published.add(
@@ -280,6 +358,15 @@ class Daemon:
         if count:
             log.info("rescored", observables=count)
         self._note("rescore", self._node.settings.daemon.rescore_every_seconds, {"observables": count})
+
+    def _exercises(self) -> None:
+        """Ends exercises whose last day is past, and shares what was detected where that was wanted at once."""
+        with self._guard:
+            self._node.forget_files()
+            done = tend(self._node.store, self._node.facts(), self._node.identity_object, self._node.now())
+        if done:
+            log.info("exercises", done=done)
+            self._note("exercises", _EXERCISES_SECONDS, done)
 
     def _anchor(self) -> None:
         """Writes the ledger's head down where whoever changes the ledger cannot reach it."""
@@ -328,6 +415,14 @@ class _Told:
                 log.info(self._event, **self._where, counts=dict(sums))
 
 
+def _may_be_slow(state: FeedState | None) -> bool:
+    """Tells whether a feed took long the last time, or failed, which the slowest servers end in; or never ran."""
+    if state is None or state.report is None:
+        return True
+    report = json.loads(state.report)
+    return bool(report["status"] == "failed" or report["seconds"] > QUICK_SECONDS)
+
+
 def _cron_next(expression: str, after: datetime) -> datetime:
     try:
         trigger = CronTrigger.from_crontab(expression, timezone="UTC")
@@ -337,6 +432,15 @@ def _cron_next(expression: str, after: datetime) -> datetime:
     if found is None:
         raise ConfigurationError(f"cron = {expression!r} never fires")
     return found
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts the server; a SIGHUP that comes before it listens for one waits, where it would be its end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        return subprocess.Popen(command)  # noqa: S603  our own command
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

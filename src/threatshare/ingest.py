@@ -13,6 +13,7 @@ from itertools import islice
 from threatshare.findings.assertions import Assertion, Own, assert_indicator, assert_sighting, worthless
 from threatshare.model import MOST_COUNTED, Finding, Micros, Observable, Reject, Role, Seen, Tlp, micros
 from threatshare.stix.claims import NewClaim, claim_of
+from threatshare.stix.exercise import TAGGED
 from threatshare.stix.objects import indicator_id, sighting_id
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import read_object, reread
@@ -20,6 +21,7 @@ from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.store.connection import Connection
 from threatshare.store.decisions import decided_roles, decisions
 from threatshare.store.embedded import Store
+from threatshare.store.exercises import take_detections
 from threatshare.store.keys import object_key
 from threatshare.store.lookups import claims_about, current_bodies, known
 from threatshare.store.objects import Fresh
@@ -83,8 +85,10 @@ def ingest(
         at = whole_milliseconds(now())
         findings = [one for one in chunk if isinstance(one, Finding)]
         rejects = [one for one in chunk if isinstance(one, Reject)]
-        seen = _observe(findings, at)
+        seen = _observe(findings, at, own.exercises, report)
         with store.writing() as conn:
+            seen, practised = take_detections(conn, store.key_of, seen, at)
+            report.refused |= practised
             take(store, own, source, _as_decided(store, seen), report, at)
             note_rejects(conn, OWN, rejects, at)
             note_removals(conn, [(one.place, cut) for one in findings for cut in one.removals], at)
@@ -115,7 +119,7 @@ def take(store: Store, own: Own, source: Source, seen: Sequence[Seen], report: I
     made = _indicators(store, own, source, seen, report, at)
     report.count(made)
     made += _sightings(store, own, source, seen, at)
-    _keep(store, source, made, at)
+    keep_own(store, source, made, at)
     report.sightings |= {one.observable for one in seen if one.role is Role.KNOWN_INDICATOR}
     report.held |= {one.observable for one in seen if one.role is Role.UNKNOWN}
 
@@ -139,13 +143,19 @@ def _as_decided(store: Store, seen: Sequence[Seen]) -> list[Seen]:
     return list(decided.values())
 
 
-def _observe(findings: Sequence[Finding], now: Micros) -> list[Seen]:
-    """Folds findings into one record an observable, role and sensor; a sensor's clock cannot run ahead of ours."""
+def _observe(findings: Sequence[Finding], now: Micros, exercises: bool, report: IngestReport) -> list[Seen]:
+    """Folds findings into one record an observable, role and sensor; a sensor's clock cannot run ahead of ours.
+
+    What is tagged as of an exercise goes no further, but on a node for ``exercises``.
+    """
     seen: dict[tuple[Observable, Role, str], Seen] = {}
     for finding in findings:
         first, last = sorted(min(micros(one), now) for one in (finding.seen_at, finding.last_seen_at))
         for one in finding.observations:
             if one.role in _IGNORED:
+                continue
+            if one.why == TAGGED and not exercises:
+                report.refused[one.observable] = _OF_AN_EXERCISE
                 continue
             which = (one.observable, one.role, finding.sensor)
             new = Seen(
@@ -167,6 +177,7 @@ def _observe(findings: Sequence[Finding], now: Micros) -> list[Seen]:
 _DECIDED = "a person decided so; see `threatshare review decisions`"
 _MOST_STANDING = 1_000
 """Standing decisions that are asked, the latest first."""
+_OF_AN_EXERCISE = "tagged as part of an exercise, and this node is not for exercises"
 _KEY_TAKEN = "its key in this store is taken by another value"
 _IGNORED = frozenset({Role.VICTIM_ASSET, Role.SENSOR, Role.THIRD_PARTY, Role.REFERENCE})
 """Roles that are counted by no one and kept nowhere: what is ours or harmless stays in the sensor's own log."""
@@ -213,6 +224,9 @@ def _sightings(store: Store, own: Own, source: Source, seen: Sequence[Seen], now
     values: dict[str, set[Observable]] = {}
     for obj, body in current_bodies(store.conn, theirs).items():
         read = reread(body)
+        if read.type != "indicator":
+            # A partner's sighting of an indicator of ours is a claim too, and nothing that we could sight.
+            continue
         tlps[read.id] = max(theirs[obj].tlp, tlps.get(read.id, 0))
         values.setdefault(read.id, set()).update(read_pattern(read.pattern or ""))
     facts = seen_of(store.conn, store.key_of, {one for named in values.values() for one in named})
@@ -226,8 +240,8 @@ def _sightings(store: Store, own: Own, source: Source, seen: Sequence[Seen], now
     return made
 
 
-def _keep(store: Store, source: Source, made: Sequence[Assertion], now: Micros) -> None:
-    """Stores new versions of our objects and lines them up for publishing."""
+def keep_own(store: Store, source: Source, made: Sequence[Assertion], now: Micros) -> None:
+    """Stores new versions of our objects and lines them up for publishing; inside the caller's transaction."""
     fresh = [one.body for one in made if one.outcome != "unchanged"]
     kept = store.sort_out(source, [(body, read_object(body)) for body in fresh], now)
     merged = store.merge(source, [(one, _own_claim(one, source)) for one in kept.fresh], now)

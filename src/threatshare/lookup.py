@@ -15,9 +15,14 @@ from threatshare.stix.observables import canonical, recognise
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import reread
 from threatshare.store.connection import Connection
+from threatshare.store.context import Context, context_of
+from threatshare.store.exercises import practised
+from threatshare.store.feedback import Feedback, feedback_on
 from threatshare.store.keys import KeyOf, key_maker, store_secret
-from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, evidence_of, known
+from threatshare.store.listings import listed_rows
+from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, known
 from threatshare.store.observations import seen_of
+from threatshare.store.set_aside import marked_values
 from threatshare.triage.score import score
 
 _WIDEST = {4: 8, 6: 16}
@@ -48,7 +53,15 @@ class Answer:
     claims: tuple[Claim, ...] = ()
     seen: tuple[Seen, ...] = ()
     """What our own sensors saw of it."""
+    feedback: tuple[Feedback, ...] = ()
+    """What people have said of it, also what was taken back."""
     related: tuple[Related, ...] = ()
+    lists: tuple[tuple[str, str | None], ...] = ()
+    """(feed, row) of the lists that name the value; the row as it stood, None where it is the value alone."""
+    context: tuple[Context, ...] = ()
+    """What the indicators about it indicate, which reports they stand in, and who made them."""
+    exercises: tuple[str, ...] = ()
+    """Of which exercises it is, in words; that says nothing of what it is in earnest."""
 
     @property
     def known(self) -> bool:
@@ -85,16 +98,29 @@ def _answer(conn: Connection, key_of: KeyOf, value: str, observable: Observable,
         scores.get(observable),
         tuple(_identified(one, bodies) for one in held),
         tuple(seen),
+        tuple(feedback_on(conn, key_of, observable)),
         tuple(related),
+        tuple(listed_rows(conn, found[observable].number).items()) if observable in found else (),
+        context_of(conn, key_of, held, bodies),
+        _exercises(conn, key_of, observable),
     )
 
 
+def _exercises(conn: Connection, key_of: KeyOf, observable: Observable) -> tuple[str, ...]:
+    ours = practised(conn, key_of, [observable]).get(observable, ())
+    theirs = marked_values(conn, key_of, [observable]).get(observable, ())
+    states = [f"an inject of exercise {one.exercise}, {'ended' if one.ended else 'running'}" for one in ours]
+    return (*states, *(f"marked as exercise data by {source}" for source in theirs))
+
+
 def _score_now(entry: Known, claims: Sequence[HeldClaim], now: Micros) -> Score:
-    return score(entry.observable.kind, [one.claim for one in claims], evidence_of(entry.cap), now)
+    return score(entry.observable.kind, [one.claim for one in claims], entry.evidence, now)
 
 
 def _identified(held: HeldClaim, bodies: dict[int, bytes]) -> Claim:
-    return replace(held.claim, indicator_id=reread(bodies[held.object]).id)
+    body = bodies.get(held.object)
+    # A list makes its claims itself: its rows are no indicators.
+    return held.claim if body is None else replace(held.claim, indicator_id=reread(body).id)
 
 
 def _neighbours(observable: Observable) -> Iterator[tuple[Observable, str]]:

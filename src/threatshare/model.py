@@ -148,6 +148,8 @@ class Marking:
     """Ids of markings that are statements for people, in order."""
     policies: tuple[str, ...] = ()
     """Ids of markings that were read from their source's definitions, in order."""
+    exercise: bool = False
+    """A statement says that it is of an exercise, so nothing live."""
 
     def joined(self, other: Marking) -> Marking:
         """Gives the marking of what bears both: of each property the most restrictive."""
@@ -168,6 +170,7 @@ class Marking:
             other.ends if self.ends is None else self.ends if other.ends is None else min(self.ends, other.ends),
             _both(self.statements, other.statements),
             _both(self.policies, other.policies),
+            self.exercise or other.exercise,
         )
 
     def holds_at(self, now: Micros) -> bool:
@@ -334,6 +337,18 @@ class Claim:
     marking: Marking = Marking(None)
 
 
+class Opinion(NamedTuple):
+    """What one source thinks of an indicator of ours; its latest word."""
+
+    source: str
+    word: str
+    """Of opinion-enum (STIX 2.1 §10.24), e.g. ``strongly-agree``."""
+    reliability: str
+    """Admiralty A-F of the source."""
+    of_ais: bool = False
+    """CISA's, whose scale means less by ``agree`` than others'."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What moves a score beside the claims."""
@@ -345,6 +360,8 @@ class Evidence:
     own_asset: bool = False
     known_benign: str | None = None
     """Name of the known-benign list that holds the value."""
+    opinions: tuple[Opinion, ...] = ()
+    """Partners' opinions on our indicators of the value, in order, one a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +430,56 @@ class CollectionKind(StrEnum):
     """Partners write to it; it goes through the same ingest as feeds."""
     EXCHANGE = "exchange"
     """A hub's collection: what members post, members read."""
+    EXERCISE = "exercise"
+    """Of one joint exercise: nothing live enters it, and nothing in it counts anywhere else."""
+
+
+class TlpIds(StrEnum):
+    """Which marking definitions say the TLP of what a collection serves."""
+
+    TLP1 = "1"
+    """Of TLP 1, the only ones that some consumers know; TLP 2.0's where TLP 1 has none."""
+    TLP2 = "2"
+    BOTH = "both"
+
+
+class Form(StrEnum):
+    """As what a collection tells of a value."""
+
+    INDICATORS = "indicators"
+    OBSERVED_DATA = "observed-data"
+    """For consumers that read no patterns."""
+
+
+class Fields(StrEnum):
+    """How much an object says."""
+
+    ALL = "all"
+    MINIMAL = "minimal"
+    """What the standard demands, and what consumers act on."""
+
+
+class EmptyPage(StrEnum):
+    """How a page without objects is written."""
+
+    OBJECTS = "objects"
+    """With an empty list, without which some consumers fail."""
+    BARE = "bare"
+    """Without a list, as the standard has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the consumers of a collection want its content (docs/decisions/0011-views.md)."""
+
+    tlp: TlpIds = TlpIds.TLP2
+    form: Form = Form.INDICATORS
+    fields: Fields = Fields.ALL
+    empty_page: EmptyPage = EmptyPage.OBJECTS
+
+
+DEFAULT_ROOT = "api"
+"""The API root that every node has; its name stands in addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +494,9 @@ class Collection:
     title: str
     kind: CollectionKind
     partner: str | None = None
+    root: str = DEFAULT_ROOT
+    """The API root that it stands under."""
+    view: View = View()
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,7 +515,7 @@ class FeedReport:
 
     feed: str
     status: str
-    """``ok`` or ``failed``."""
+    """``ok`` or ``failed``; ``busy``: another run of it is under way, and nothing was done."""
     objects: int = 0
     new: int = 0
     changed: int = 0
@@ -456,6 +526,14 @@ class FeedReport:
     error: str | None = None
     retry_after: float | None = None
     """Seconds after which the partner asked to be called again."""
+    bytes: int = 0
+    """Received over the network."""
+    stopped: bool = False
+    """Whether it was told to stop before its end; the next run goes on from there."""
+    doubt: str | None = None
+    """What kind of alarm ended it: ``grown``, ``size`` or ``emptied``."""
+    alarms: tuple[str, ...] = ()
+    """What was raised about the feed in this run and nobody had been told of yet, in words."""
 
 
 @dataclass(slots=True)
@@ -469,3 +547,9 @@ class Tally:
     withdrawn: int = 0
     rejected: int = 0
     """Kept aside in the store, each with its reason."""
+    bytes: int = 0
+    """Received over the network."""
+    taken: int = 0
+    """Bytes of the objects that were taken."""
+    about: int | None = None
+    """How many objects there will be, roughly; None: nobody knows."""

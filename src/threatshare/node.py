@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from threatshare.config import (
     ASSETS_FILE,
     STORE_FILE,
-    FeedSettings,
     FindingsSource,
     OwnAssets,
     Settings,
     load_assets,
-    load_feeds,
     load_settings,
 )
 from threatshare.errors import StoreError, UsageError
+from threatshare.feed_runs import Run, record, run_feed
+from threatshare.feed_settings import FeedSettings, load_feeds
 from threatshare.findings.assertions import Own
 from threatshare.model import (
     Account,
@@ -33,35 +33,40 @@ from threatshare.model import (
     Micros,
     Observable,
     Tally,
+    Tlp,
     micros,
 )
-from threatshare.policy.agreements import Agreement, Inbound, load_agreements
+from threatshare.policy.agreements import Agreement, Inbound, load_agreements, standing
+from threatshare.policy.disguise import UNTOLD, wants_disguise
 from threatshare.policy.gate import Audience, Facts
+from threatshare.policy.introduction import disguise_of, introduction
 from threatshare.policy.never_share import NeverShare, load_never_share
-from threatshare.ports import Clock, FeedClient
+from threatshare.ports import Clock, FeedClient, ListClient
 from threatshare.publish import rescore_due
-from threatshare.pull import Progress, pull, take
+from threatshare.pull import Progress, take
 from threatshare.share.outlets import Outlet
 from threatshare.stix.objects import identity, written
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.stix.tlp import tlp_named
-from threatshare.store.agreements import keep_versions
+from threatshare.store.agreements import Acting, acting, keep_versions
 from threatshare.store.collections import collections
 from threatshare.store.connection import Connection, DatabaseError, open_reader, open_writer
+from threatshare.store.disguises import DISGUISE_KEY
 from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
 from threatshare.store.lookups import OWN_ASSET
 from threatshare.store.objects import current
 from threatshare.store.removals import PRIVACY_KEY, privacy_key
-from threatshare.store.runs import feed_state, save_run
-from threatshare.store.settings import read_secret
+from threatshare.store.settings import make_secret, read_secret
 from threatshare.store.sources import OWN, Source, sources
 from threatshare.triage.benign import known_benign
 
 if TYPE_CHECKING:
     from threatshare.arrivals import FollowedFile, Intake, WatchedFolder
     from threatshare.findings.readers import Site
+    from threatshare.policy.profile_bundles import Record
+    from threatshare.policy.profiles import Profile
     from threatshare.share.app import TaxiiApp
 
 _PUBLISHED = (CollectionKind.SIEM, CollectionKind.INTERNAL, CollectionKind.PARTNER)
@@ -85,9 +90,14 @@ class Node:
     _assets_version: tuple[int, int, int] | None = None
 
     @cached_property
+    def acting(self) -> dict[str, Acting]:
+        """Every agreement by partner, as its file has it and as it acts: what loosens waits for two persons."""
+        return acting(self.store.conn, load_agreements(self.directory))
+
+    @property
     def agreements(self) -> dict[str, Agreement]:
-        """Every agreement by partner, in force or not."""
-        return load_agreements(self.directory)
+        """Every agreement by partner as it acts, in force or not."""
+        return {partner: one.agreement for partner, one in self.acting.items()}
 
     @cached_property
     def feeds(self) -> dict[str, FeedSettings]:
@@ -98,6 +108,22 @@ class Node:
     def never_share(self) -> NeverShare:
         """What never goes to another organisation."""
         return load_never_share(self.directory)
+
+    @cached_property
+    def profiles(self) -> dict[str, Profile]:
+        """Every profile that can be read, by name; what is wrong with others, ``doctor`` says."""
+        from threatshare.policy.profiles import read_profiles
+
+        return read_profiles(self.directory)[0]
+
+    @cached_property
+    def disguise_key(self) -> bytes:
+        """The secret from which follows who we are for partners that are not told who we are."""
+        known = read_secret(self.store.conn, DISGUISE_KEY)
+        if known is not None:
+            return known
+        with self.store.writing() as conn:
+            return make_secret(conn, DISGUISE_KEY)
 
     @cached_property
     def privacy_key(self) -> bytes:
@@ -140,7 +166,19 @@ class Node:
             self.assets,
             tlp_named(sharing.default_tlp),
             sharing.default_confidence,
+            self.for_exercises,
         )
+
+    @property
+    def for_exercises(self) -> bool:
+        """Whether the whole node is for exercises; on any other, exercise data stays apart from what is live."""
+        return self.settings.node.purpose == "exercise"
+
+    @property
+    def identity_object(self) -> bytes:
+        """Our Identity, as it goes along with what names us."""
+        node = self.settings.node
+        return written(identity(node.identity, node.name, node.sector, node.created))
 
     def now(self) -> Micros:
         """Gives the present in microseconds."""
@@ -164,7 +202,7 @@ class Node:
 
     def forget_files(self) -> None:
         """Has the files that people change while the daemon runs read anew."""
-        for name in ("agreements", "feeds", "readers", "never_share"):
+        for name in ("acting", "feeds", "readers", "never_share", "profiles"):
             self.__dict__.pop(name, None)
         file = self.directory / ASSETS_FILE
         told = file.stat() if file.exists() else None
@@ -172,36 +210,52 @@ class Node:
         if version is None or version != self._assets_version:
             self.assets, self._assets_version = load_assets(self.directory), version
 
-    def facts(self) -> Facts:
-        """Gives what every decision of the gate takes as given."""
+    def facts(self, under: Mapping[str, Agreement] | None = None) -> Facts:
+        """Gives what every decision of the gate takes as given; ``under`` other agreements, if these are given."""
         node = self.settings.node
+        agreements = self.agreements if under is None else under
+        profiled = any(one.outbound.profile is not None for one in agreements.values())
         return Facts(
             self.assets,
             node.purpose,
             node.identity,
             self.today(),
-            self.agreements,
+            agreements,
             self.settings.sharing.siem_floor,
             self.never_share,
             self.privacy_key,
+            self.profiles if profiled else {},
+            self._certificates() if profiled else {},
+            node.name,
+            (node.country, node.administrative_area),
         )
+
+    def _certificates(self) -> Mapping[str, tuple[Record, ...]]:
+        # Here, since it knows how partners are reached, which takes longer to import than most commands take.
+        from threatshare.share.delivery_certificates import delivery_certificates
+
+        return delivery_certificates(self.directory, self.store.conn)
 
     def outlets(self) -> list[Outlet]:
         """Gives every collection that this node publishes into, with its audience; agreements are read anew."""
         self.forget_files()
-        facts, now, node = self.facts(), whole_milliseconds(self.now()), self.settings.node
-        us = written(identity(node.identity, node.name, node.sector, node.created))
-        keep_versions(self.store, self.directory, self.agreements, self.today(), now)
-        return [
-            Outlet(one, self.audience(one), facts, us, now)
-            for one in collections(self.store.conn)
-            if one.kind in _PUBLISHED
-        ]
+        facts, now = self.facts(), whole_milliseconds(self.now())
+        filed = {partner: one.filed for partner, one in self.acting.items()}
+        keep_versions(self.store, self.directory, filed, self.today(), now)
+        return [self.outlet(one, facts, now) for one in collections(self.store.conn) if one.kind in _PUBLISHED]
 
-    def audience(self, collection: Collection) -> Audience:
-        """Gives whom a collection is for."""
-        agreement = self.agreements.get(collection.partner) if collection.partner else None
-        return Audience(collection.alias, collection.kind, agreement)
+    def outlet(self, collection: Collection, facts: Facts, now: Micros) -> Outlet:
+        """Gives the way out into one collection, as the agreements of ``facts`` have it."""
+        audience = self.audience(collection, facts)
+        identity, *place = introduction(self.settings.node, audience, facts)
+        return Outlet(collection, audience, facts, identity, now, tuple(place))
+
+    def audience(self, collection: Collection, facts: Facts) -> Audience:
+        """Gives whom a collection is for, and who we are for them."""
+        agreement = facts.agreements.get(collection.partner) if collection.partner else None
+        hidden = agreement is not None and wants_disguise(agreement.outbound)
+        disguise = disguise_of(agreement, self.settings.node, self.disguise_key) if agreement and hidden else None
+        return Audience(collection.alias, collection.kind, agreement, disguise=disguise)
 
     def rescore(self) -> int:
         """Scores anew what time alone has moved to another band; gives how many observables that were."""
@@ -217,49 +271,66 @@ class Node:
         """Gives the source that a feed's claims come from."""
         return self.store.source(name, "feed", settings.reliability, tlp_named(settings.default_tlp), settings.lineage)
 
-    def client_of(self, name: str, settings: FeedSettings) -> FeedClient:
+    def client_of(self, name: str, settings: FeedSettings) -> FeedClient | ListClient:
         """Gives the client that brings a feed's objects."""
         # Here, since requests takes longer to import than most commands take.
         from threatshare.feeds.clients import client_for
 
         return client_for(name, settings, self.directory, clock=self.clock)
 
-    def pull_feed(self, name: str, progress: Progress) -> FeedReport:
-        """Runs one feed once and records how it went; a fault of the partner is in the report."""
-        settings, started = self.feed(name), self.now()
-        source = self.source_of(name, settings)
-        report = pull(
-            self.store, source, self.client_of(name, settings), self.settings.node.identity, self.now, progress
-        )
-        self.record_run(report, started)
-        return report
+    def pull_feed(
+        self, name: str, progress: Progress, believed_by: str | None = None, asked: Callable[[], bool] = lambda: False
+    ) -> FeedReport:
+        """Runs one feed once and records how it went; a fault of the partner is in the report.
+
+        ``believed_by``: who takes what raises an alarm by its size all the same. ``asked``: whether it is to stop
+        behind the page that it is at.
+        """
+        settings = self.feed(name)
+        source, client = self.source_of(name, settings), self.client_of(name, settings)
+        us, exercises = self.settings.node.identity, self.for_exercises
+        run = Run(settings, source, us, self.now, progress, exercises, asked, believed_by)
+        return run_feed(self.store, run, client)
 
     def record_run(self, report: FeedReport, started: Micros) -> None:
-        """Records how a run went; when the feed is due next, the daemon decides."""
+        """Records a run that could not even begin, or that broke off by a fault of ours."""
         with self.store.writing() as conn:
-            before = feed_state(conn, report.feed)
-            ok = report.status == "ok"
-            after = replace(
-                before,
-                last_run=started,
-                last_success=started if ok else before.last_success,
-                next_run=None,
-                failures=0 if ok else before.failures + 1,
-                report=json.dumps(asdict(report)),
-            )
-            save_run(conn, after)
+            record(conn, report, started, self.feed(report.feed))
 
     def accept(
         self, collection: Collection, account: Account, objects: Sequence[tuple[bytes, Received]], now: Micros
     ) -> list[str | None]:
-        """Takes what a partner posted to an inbox, as a feed's objects are taken; says for each why it was not."""
+        """Takes what a partner posted to an inbox, as a feed's objects are taken; says for each why it was not.
+
+        What it posted into an exercise is kept there.
+        """
+        if collection.kind is CollectionKind.EXERCISE:
+            from threatshare.share.exercise_posts import accept
+
+            self.forget_files()
+            return accept(self.store, collection, account, objects, self.facts(), now)
         sender = self.facts().agreement_with(account.name)
         inbound = sender.inbound if sender else Inbound()
         source = self.store.source(account.name, "partner", inbound.reliability, tlp_named(inbound.default_tlp))
         us = self.settings.node.identity
-        rejects = take(self.store, source, [raw for raw, _ in objects], us, now, Tally(), lambda: None)
-        reasons = {one.place: one.reason for one in rejects}
+        raws = [raw for raw, _ in objects]
+        rejects = take(self.store, source, raws, us, now, Tally(), lambda: None, self.for_exercises, dict(objects))
+        reasons = {one.place: one.reason for one in rejects if one.reason != UNTOLD}
         return [reasons.get(received.id) for _, received in objects]
+
+    def agreed(self, account: Account, readers: Sequence[str]) -> Tlp | str | None:
+        """Gives the ceiling of an exchange, the lowest that was agreed with any of its readers.
+
+        Text instead: why the account may post nothing, since its agreement is not in force. Members with whom there is
+        no agreement file bring no terms of their own.
+        """
+        self.forget_files()
+        facts = self.facts()
+        member = facts.agreement_with(account.name)
+        if member is not None and standing(member, facts.today):
+            return "the agreement with your organisation is not in force"
+        agreements = [one for name in readers if (one := facts.agreement_with(name)) is not None]
+        return min((one.outbound.ceiling for one in agreements), default=None)
 
     def take_posted(self, body: bytes, format: str | None, account: str) -> tuple[dict[str, Any], str | None]:
         """Takes findings that a tool has pushed, as ``arrivals.take_posted`` does."""
@@ -292,28 +363,24 @@ class ServerApp:
     """Makes a node's TAXII application, once in each worker process; only a path, so that it can be sent there."""
 
     directory: Path
+    certificate: Path | None = None
+    """The server's TLS certificate, where the command line names one."""
 
     def __call__(self) -> TaxiiApp:
         """Opens the node in this process and gives its application."""
-        from threatshare.policy.gate import may_exchange
+        from threatshare.policy.gate import may_exchange, may_exchange_live
         from threatshare.share.app import create_app
         from threatshare.share.connections import Connections
-        from threatshare.share.settings import ServeSettings
+        from threatshare.share.settings import serve_settings
 
         node = build_node(self.directory)
         serve = node.settings.serve
-        settings = ServeSettings(
-            title=node.settings.node.name,
-            public_url=serve.public_url,
-            default_page_size=serve.default_page_size,
-            max_page_size=serve.max_page_size,
-            max_content_length=serve.max_content_length,
-            open_discovery=serve.open_discovery,
-            trusted_proxies=serve.trusted_proxies,
-            contact=serve.contact,
-        )
+        settings = serve_settings(node.settings.node.name, serve, self.directory, self.certificate)
+        settings = replace(settings, own_contact=node.settings.contact)
         connections = Connections(node.open_reader, node.open_writer)
-        return create_app(connections, settings, node.accept, may_exchange, node.clock, node.take_posted)
+        exchangeable = may_exchange if node.for_exercises else may_exchange_live
+        accept, take_posted = node.accept, node.take_posted
+        return create_app(connections, settings, accept, exchangeable, node.clock, take_posted, node.agreed)
 
 
 def build_node(directory: Path, clock: Clock = system_clock) -> Node:

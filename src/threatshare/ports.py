@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from threatshare.config import OwnAssets
-from threatshare.model import Finding, Micros, Reject
+from threatshare.model import Finding, Micros, Observable, Reject
 
 Clock = Callable[[], datetime]
 """Gives the present as an aware UTC datetime; tests pass their own."""
@@ -41,6 +41,8 @@ class Page:
     cursor: str
     """Saved in the transaction of these objects; opaque to everyone but the feed."""
     wire_bytes: int = 0
+    rejects: Sequence[Reject] = ()
+    """What could not even be read as objects."""
 
 
 class FeedClient(Protocol):
@@ -48,4 +50,40 @@ class FeedClient(Protocol):
 
     def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
         """Yields pages until the feed has no more; raises PartnerError at the first fault."""
+        ...
+
+
+class Listed(NamedTuple):
+    """One value that a list names, as its row says it."""
+
+    observable: Observable
+    seen: Micros | None
+    """When it was last seen; None: the list does not say."""
+    confidence: int | None
+    """0-100; None: unspecified."""
+    text: str | None
+    """The row as it stood; None where that is the canonical value and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list as it stands now: all that it names, and what follows from that."""
+
+    rows: Iterator[Listed | Reject]
+    """In order; raises PartnerError where the list turns out not to be what it should be."""
+    cursor: str
+    """Saved once every row is in."""
+    complete: bool
+    """Whether what it no longer names is withdrawn."""
+    about: int = 0
+    """How many rows there are, roughly and at most."""
+    wire_bytes: int = 0
+
+
+@runtime_checkable
+class ListClient(Protocol):
+    """Brings one list whole, whenever it has changed."""
+
+    def listing(self, cursor: str | None, now: Micros) -> Listing | None:
+        """Gives the list; None where it is as it was at the cursor. Raises PartnerError."""
         ...

@@ -7,28 +7,24 @@ next run goes on where the last whole batch ended, and publishes nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from hashlib import sha256
-from typing import Any
 
 import msgspec
 
-from threatshare.model import CollectionKind, Decision, Kind, Micros, Reason, Verdict, moment
-from threatshare.policy.gate import Audience, Cleared, candidate_of, clear
-from threatshare.share.outlets import Dispatch, Outlet, PublishReport
-from threatshare.stix import objects
-from threatshare.stix.patterns import read_pattern
+from threatshare.model import CollectionKind, Decision, Micros
+from threatshare.share.introductions import hindrance, leave_former
+from threatshare.share.merged_entries import decide_merged, merged_views
+from threatshare.share.outlets import Outlet, PublishReport
+from threatshare.share.own_entries import decide_own, own_objects
+from threatshare.share.references import is_report
 from threatshare.store.connection import Connection
-from threatshare.store.decisions import REVIEW, Action, ByWhom, decided_releases
+from threatshare.store.disguises import standing_under_others
 from threatshare.store.embedded import Store, without_collector
+from threatshare.store.incidents import due_incidents, look_again, take_off
 from threatshare.store.lookups import (
-    bring_forward,
     claims_about,
     due_observables,
-    evidence_of,
-    known,
     known_by_number,
     save_scores,
 )
@@ -38,11 +34,9 @@ from threatshare.store.releases import (
     queue,
     queue_all,
     queued_observables,
-    releases_of,
     save_position,
     take_from_queue,
 )
-from threatshare.triage.merged import Merged, merge
 from threatshare.triage.score import assess, rows_of
 
 BATCH = 1_000
@@ -54,24 +48,30 @@ def publish(store: Store, outlets: Sequence[Outlet], dry_run: bool = False) -> P
     report = PublishReport()
     step = nullcontext(store.conn) if dry_run else None
     with store.trying() if dry_run else nullcontext(), without_collector():
-        for outlet in outlets:
-            report.released[outlet.collection.alias] = 0
-            batches = _merged_batches if outlet.collection.kind is CollectionKind.SIEM else _own_batches
-            for _ in batches(store, outlet, report, step):
+        report.released.update((outlet.collection.alias, 0) for outlet in outlets)
+        merged = [one for one in outlets if one.collection.kind is CollectionKind.SIEM]
+        own = [one for one in outlets if one.collection.kind is not CollectionKind.SIEM]
+        for _ in _merged_batches(store, merged, report, step):
+            pass
+        for outlet in own:
+            for _ in _own_batches(store, outlet, report, step):
                 pass
     return report
 
 
 def rescore_due(store: Store, now: Micros) -> int:
-    """Scores anew whatever has left its band by time alone, and lines it up; touches nothing else."""
+    """Scores anew whatever has left its band by time alone, and lines it up; touches nothing else.
+
+    But for what sources say that are configured otherwise now: their claims are restated first.
+    """
     total = 0
     while True:
         with store.writing() as conn:
-            keys = due_observables(conn, now, BATCH)
+            keys = due_observables(conn, now, BATCH) or store.restate(BATCH)
             _score(conn, keys, now)
             queue(conn, keys)
         total += len(keys)
-        if len(keys) < BATCH:
+        if not keys:
             return total
 
 
@@ -81,7 +81,7 @@ def _score(conn: Connection, keys: Sequence[int], now: Micros) -> None:
     scores = []
     for entry in known_by_number(conn, keys):
         said = rows_of([one.claim for one in claims.get(entry.number, ())])
-        scores.append((entry.number, *assess(entry.observable.kind, said, evidence_of(entry.cap), now)))
+        scores.append((entry.number, *assess(entry.observable.kind, said, entry.evidence, now)))
     save_scores(conn, scores)
 
 
@@ -92,134 +92,79 @@ Step = AbstractContextManager[Connection] | None
 def _own_batches(store: Store, outlet: Outlet, report: PublishReport, step: Step) -> Iterator[None]:
     """Publishes our own objects that changed since the last run, or all where the policy did."""
     policy, number = outlet.policy, outlet.collection.number
+    if not (yield from _former_left(store, outlet, report, step)):
+        return
+    kept = hindrance(outlet)
     while True:
         with step or store.writing() as conn:
             changed = own_changes(conn, position(conn, number, policy), BATCH)
             if changed:
-                _decide_own(store, conn, outlet, [body for _, _, body in changed], report)
+                read = {str(one["id"]): one for one in (msgspec.json.decode(body) for _, _, body in changed)}
+                now = {k: one for k, one in read.items() if not is_report(one)}
+                decide_own(store, conn, outlet, now, report, kept)
+                look_again(conn, number, list(read))
                 save_position(conn, number, changed[-1][0], policy)
         if not changed:
+            break
+        yield
+    yield from _report_batches(store, outlet, report, step, kept)
+
+
+def _former_left(store: Store, outlet: Outlet, report: PublishReport, step: Step) -> Generator[None, None, bool]:
+    """Takes back what an audience has of us under another identity, before anything goes out under the present one.
+
+    Gives whether all of it could be taken back; only after a change of what decisions depend on can there be any.
+    """
+    number = outlet.collection.number
+    if outlet.collection.kind is not CollectionKind.PARTNER or position(store.conn, number, outlet.policy):
+        return True
+    while True:
+        with step or store.writing() as conn:
+            more = leave_former(conn, outlet, report, BATCH)
+            left = bool(standing_under_others(conn, number, outlet.face, 1))
+        if not more:
+            return not left
+        yield
+
+
+def _report_batches(
+    store: Store, outlet: Outlet, report: PublishReport, step: Step, kept: Decision | None
+) -> Iterator[None]:
+    """Publishes reports that are new, or that name what has changed: last, so that all they name has been decided."""
+    number = outlet.collection.number
+    while True:
+        with step or store.writing() as conn:
+            due = due_incidents(conn, number, BATCH)
+            take_off(conn, number, due)
+            if due:
+                decide_own(store, conn, outlet, own_objects(store, conn, due), report, kept)
+        if not due:
             return
         yield
 
 
-def _decide_own(store: Store, conn: Connection, outlet: Outlet, bodies: Sequence[bytes], report: PublishReport) -> None:
-    """Asks the gate about each object, and releases, withdraws or keeps it."""
-    read = {str(one["id"]): one for one in map(msgspec.json.decode, bodies)}
-    before = releases_of(conn, outlet.collection.number, [*read, outlet.facts.our_identity])
-    dispatch = Dispatch(conn, outlet, before)
-    said = decided_releases(conn, outlet.collection.number, list(read))
-    values = {key: read_pattern(one["pattern"]) for key, one in read.items() if "pattern" in one}
-    scores = known(conn, store.key_of, {one for found in values.values() for one in found})
-    for object_id, content in read.items():
-        past = before.get(object_id)
-        life = 1 if past is None else past.life + past.withdrawn
-        body = objects.written({**content, "id": objects.reborn_id(object_id, life)})
-        observables = values.get(object_id, ())
-        score = min((scores[one].score for one in observables if one in scores), default=None)
-        about = _about(store, content, outlet.audience)
-        approved, rejected = _by_people(said.get(object_id, {}))
-        candidate = candidate_of(body, observables, about=about, score=score, approved=approved)
-        decided = rejected or clear(candidate, body, outlet.audience, outlet.facts)
-        dispatch.decide(object_id, decided, life, sha256(body).digest(), report)
-    if dispatch.cleared and outlet.facts.our_identity not in before:
-        _introduce_us(dispatch)
-    dispatch.commit(report)
+def _merged_batches(store: Store, outlets: Sequence[Outlet], report: PublishReport, step: Step) -> Iterator[None]:
+    """Publishes merged, scored indicators of every observable that was touched since the last run, to all outlets.
 
-
-def _by_people(said: Mapping[str, tuple[Action, ByWhom]]) -> tuple[dict[str, str], Decision | None]:
-    """Gives the rules whose hold a person has lifted, with who, when and why; and the refusal, where one refused."""
-    words = {rule: f"{by.person} on {moment(by.at):%Y-%m-%d}: {by.reason}" for rule, (_, by) in said.items()}
-    rejected = next((rule for rule, (action, _) in said.items() if action is Action.REJECT), None)
-    if rejected is not None:
-        held = "" if rejected == REVIEW else f"held by {rejected}, and "
-        reason = Reason(REVIEW, Verdict.REFUSE, f"{held}rejected by {words[rejected]}")
-        return {}, Decision(Verdict.REFUSE, (reason,))
-    return words, None
-
-
-def _about(store: Store, content: Mapping[str, Any], audience: Audience) -> str | None:
-    """Tells whose indicator a sighting of ours is about; the audience's own where it is among several."""
-    if "sighting_of_ref" not in content:
-        return None
-    holders = store.holders(content["sighting_of_ref"])
-    senders = audience.agreement.senders if audience.agreement else frozenset()
-    return next((one for one in holders if one in senders), holders[0] if holders else None)
-
-
-def _introduce_us(dispatch: Dispatch) -> None:
-    """Puts our Identity before the first object that names us; it counts as no release."""
-    outlet = dispatch.outlet
-    decided = clear(candidate_of(outlet.identity, ()), outlet.identity, outlet.audience, outlet.facts)
-    if isinstance(decided, Cleared):
-        dispatch.cleared.insert(0, decided)
-        dispatch.uncounted += 1
-        dispatch.record(outlet.facts.our_identity, decided, decided.decision, 1, sha256(outlet.identity).digest())
-
-
-def _merged_batches(store: Store, outlet: Outlet, report: PublishReport, step: Step) -> Iterator[None]:
-    """Publishes merged, scored indicators of every observable that was touched since the last run.
-
-    Where floor, own assets or rules changed, of every observable: what is ours is told anew then.
+    Where floor, own assets or rules changed, or an outlet is new, of every observable: what is ours is told anew then.
     """
-    policy, number = outlet.policy, outlet.collection.number
+    if not outlets:
+        return
     with step or store.writing() as conn:
-        if not position(conn, number, policy):
-            _score(conn, store.cap_anew(), outlet.now)
+        new = [one for one in outlets if not position(conn, one.collection.number, one.policy)]
+        if new:
+            _score(conn, store.cap_anew(), outlets[0].now)
             queue_all(conn)
-            save_position(conn, number, 1, policy)
+        for one in new:
+            save_position(conn, one.collection.number, 1, one.policy)
     while True:
         with step or store.writing() as conn:
             keys, through = queued_observables(conn, BATCH)
             if keys:
-                _decide_merged(conn, outlet, _merged(conn, keys, outlet), report)
+                merged = merged_views(conn, keys, outlets[0])
+                for one in outlets:
+                    decide_merged(conn, one, merged, report)
                 take_from_queue(conn, through)
         if not keys:
             return
         yield
-
-
-def _merged(conn: Connection, keys: Sequence[int], outlet: Outlet) -> dict[str, Merged]:
-    """Merges what is known of some observables; a pattern of several comparisons is not for this collection."""
-    claims = claims_about(conn, keys)
-    found = {}
-    again = []
-    for entry in known_by_number(conn, keys):
-        if entry.observable.kind is not Kind.PATTERN:
-            said = [one.claim for one in claims.get(entry.number, ())]
-            one = merge(
-                entry.observable,
-                said,
-                evidence_of(entry.cap),
-                outlet.facts.our_identity,
-                outlet.facts.siem_floor,
-                outlet.now,
-            )
-            found[one.id] = one
-            if one.look_again is not None:
-                again.append((entry.number, one.look_again))
-    bring_forward(conn, again)
-    return found
-
-
-def _decide_merged(conn: Connection, outlet: Outlet, merged: Mapping[str, Merged], report: PublishReport) -> None:
-    """Releases a new version where band, marking or validity changed; withdraws what fell under the floor."""
-    dispatch = Dispatch(conn, outlet, releases_of(conn, outlet.collection.number, list(merged)))
-    for object_id, one in merged.items():
-        past = dispatch.before.get(object_id)
-        if past is not None and past.served and past.digest == one.digest and past.policy == outlet.policy:
-            continue
-        if one.facts is None:
-            if past is not None and past.served:
-                dispatch.withdraw(past, Decision(Verdict.REFUSE, (one.reason,)), report)
-            continue
-        life = 1 if past is None else past.life + past.withdrawn
-        created = past.created if past is not None and past.served else outlet.now
-        modified = max(outlet.now, past.version + 1000) if past is not None else outlet.now
-        facts = replace(
-            one.facts, id=objects.reborn_id(object_id, life), created=created, modified=max(created, modified)
-        )
-        body = objects.written(objects.indicator(facts))
-        candidate = candidate_of(body, (facts.observable,), score=one.score)
-        dispatch.decide(object_id, clear(candidate, body, outlet.audience, outlet.facts), life, one.digest, report)
-    dispatch.commit(report)

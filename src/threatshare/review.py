@@ -20,6 +20,7 @@ from threatshare.findings.assertions import Own
 from threatshare.ingest import IngestReport, own_source, take
 from threatshare.model import Kind, Micros, Observable, Reason, Role, Seen, Verdict, host_of, moment
 from threatshare.policy import never_share
+from threatshare.policy.approvals import approval_key, needs_two
 from threatshare.stix.observables import recognise
 from threatshare.store.collections import collections
 from threatshare.store.connection import Connection
@@ -28,10 +29,15 @@ from threatshare.store.decisions import (
     Action,
     ByWhom,
     Scope,
+    approvals,
+    approve_holds,
     cover_objects,
     cover_values,
+    end_approvals,
     end_decision,
+    rejected_for,
     save_decision,
+    two_persons,
 )
 from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
@@ -82,6 +88,8 @@ class GateGroup:
     """Of one of them; those of the others may name other parts."""
     objects: dict[str, Release] = field(default_factory=dict)
     """By our object id."""
+    halfway: dict[str, str] = field(default_factory=dict)
+    """By object id who has approved what a second person has to approve as well."""
 
     @property
     def id(self) -> str:
@@ -118,6 +126,8 @@ def gate_groups(conn: Connection) -> list[GateGroup]:
         reasons = tuple(one for one in release.reasons if one.verdict is Verdict.HOLD)
         group = GateGroup(alias, collection, reasons)
         found.setdefault(group.id, group).objects[release.object_id] = release
+    for group in found.values():
+        group.halfway.update(_halfway(conn, group))
     return sorted(found.values(), key=lambda one: (-len(one.objects), one.id))
 
 
@@ -238,15 +248,65 @@ def decide_roles(
 
 
 def decide_releases(store: Store, group: GateGroup, objects: Iterable[str], action: Action, by: ByWhom) -> int:
-    """Lets held objects out for their collection, or keeps them in, and lines them up for publishing; counts them."""
-    covered = {one: group.rules for one in objects if one in group.objects}
+    """Lets held objects out for their collection, or keeps them in, and lines them up for publishing; counts them.
+
+    What two persons have to lift, the first one's approval does not let out. Raises UsageError where this person has
+    approved all of it already.
+    """
+    named = [one for one in objects if one in group.objects]
     with store.writing() as conn:
-        number = save_decision(conn, by, action, None, Scope(), False, len(covered))
-        cover_objects(conn, number, group.collection, covered)
+        number = save_decision(conn, by, action, None, Scope(), False, len(named))
+        if action is Action.APPROVE:
+            _approve(conn, number, group, named, by)
+        else:
+            end_approvals(conn, number, group.collection, named)
+            cover_objects(conn, number, group.collection, dict.fromkeys(named, group.rules))
         ours = sources(conn).get(OWN)
         if ours is not None:
-            note_own_changes(conn, [object_key(store.key_of, ours.number, one) for one in covered])
-    return len(covered)
+            note_own_changes(conn, [object_key(store.key_of, ours.number, one) for one in named])
+    return len(named)
+
+
+def _approve(conn: Connection, number: int, group: GateGroup, named: Sequence[str], by: ByWhom) -> None:
+    alone = [rule for rule in group.rules if not needs_two(rule)]
+    signed = approvals(conn, group.collection, named)
+    fresh = {}
+    for one in named:
+        by_hold = signed.get(one, {})
+        fresh[one] = [
+            hold
+            for hold in dict.fromkeys(_of_two(group.objects[one]))
+            if all(by.is_another_than(other) for other in by_hold.get(hold, ()))
+        ]
+    if named and not alone and not any(fresh.values()):
+        raise UsageError(f"{by.person} has approved this already: a second, different person has to approve it as well")
+    approve_holds(conn, number, group.collection, fresh)
+    # A rejection that is taken back under whatever rule it was; what two have to lift is then held anew.
+    back = {one: [*alone, *rejected_for(conn, group.collection, one)] for one in named}
+    cover_objects(conn, number, group.collection, back)
+
+
+def _of_two(release: Release) -> list[str]:
+    """Gives what only two persons lift of the holds on an object (``policy.approvals``)."""
+    return [approval_key(one) for one in release.reasons if one.verdict is Verdict.HOLD and needs_two(one.rule)]
+
+
+def _halfway(conn: Connection, group: GateGroup) -> dict[str, str]:
+    if not any(map(needs_two, group.rules)):
+        return {}
+    signed = approvals(conn, group.collection, list(group.objects))
+    found = {}
+    for one, by_hold in signed.items():
+        lacking = [by_hold.get(hold, []) for hold in _of_two(group.objects[one])]
+        first = next((by[0].person for by in lacking if by and two_persons(by) is None), None)
+        if first is not None:
+            found[one] = first
+    return found
+
+
+def waiting_for_second(conn: Connection, group: GateGroup, objects: Iterable[str]) -> int:
+    """Counts those of some objects that one person has approved, and that a second one has to approve as well."""
+    return len(_halfway(conn, group).keys() & set(objects))
 
 
 def end_standing(store: Store, number: int, by: ByWhom) -> None:

@@ -1,16 +1,17 @@
 """Pull: from the JSON bytes of pages to merged, scored and committed; and lookup as a whole process.
 
-    python tests/benchmarks/bench_pull.py [--objects 1000000] [--page 1000]
+    python tests/benchmarks/bench_pull.py [--objects 1000000] [--page 1000] [--json FILE]
 
-One feed of generated indicators is pulled into an empty store; the rate is shown for each tenth, so that
-growth with what is stored can be seen. Then the last pages are pulled again unchanged, the same pages are
-parsed with stix2 (what a user would otherwise take), and lookup is run as a process.
+A feed of generated indicators is pulled into an empty store, which then holds as many as are asked for; another one
+is pulled at the end, and the first pages once more unchanged. Then MISP events, a profile, and the same pages parsed
+with stix2 and pymisp, which a user would otherwise take. Time spent on making pages does not count. Peak memory is
+that of this process, before it imports either of the two.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import random
 import shutil
 import statistics
 import subprocess
@@ -18,45 +19,88 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from generated import pages
+from intake import OUR_IDENTITY, Clock, Figure, Table, go_on, make_store, now, profile, stored
 
-from threatshare.model import Micros, Tally, Tlp
+from threatshare.model import FeedReport, Micros, Reject, Tlp
 from threatshare.ports import Page
 from threatshare.pull import pull
+from threatshare.stix.misp import events_of, objects_of
+from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import split_envelope
 from threatshare.store.embedded import Store
-from threatshare.store.keys import key_maker, store_secret
-from threatshare.triage.benign import known_benign
+from threatshare.store.sources import Source
 
-US = "identity--00000000-0000-4000-8000-000000000001"
+GOAL = 20_000
+"""Objects a second."""
+_PROFILED = 40_000
+_LOOKED_UP = 15
 
 
 class MadeFeed:
-    """A feed that makes its pages as they are asked for; the time that takes is kept apart."""
+    """A feed that makes envelopes as they are asked for, off the clock, and splits them as a TAXII client does."""
 
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        self._count, self._size, self._seed = count, size, seed
-        self.making = 0.0
+    def __init__(self, clock: Clock, count: int, size: int, seed: int) -> None:
+        self._clock, self._count, self._size, self._seed = clock, count, size, seed
         self.bytes = 0
 
-    def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
-        """Yields envelopes split as a TAXII client splits them."""
+    def pages(self, cursor: str | None, at: Micros) -> Iterator[Page]:
+        """Yields pages; the cursor is the page's number."""
         made = pages(self._count, self._size, self._seed)
         number = 0
         while True:
-            started = time.perf_counter()
-            objects = next(made, None)
+            with self._clock.aside():
+                objects = next(made, None)
+                envelope = b'{"more":true,"next":"x","objects":[' + b",".join(objects or ()) + b"]}"
             if objects is None:
                 return
-            envelope = b'{"more":true,"next":"x","objects":[' + b",".join(objects) + b"]}"
-            self.making += time.perf_counter() - started
-            self.bytes += len(envelope)
             number += 1
+            self.bytes += len(envelope)
             yield Page(split_envelope(envelope)[0], str(number), len(envelope))
+
+
+class MadeEvents:
+    """A MISP feed that makes events as they are asked for, off the clock, and converts them as the client does."""
+
+    def __init__(self, clock: Clock, count: int, size: int, seed: int) -> None:
+        self._clock, self._count, self._size, self._seed = clock, count, size, seed
+
+    def pages(self, cursor: str | None, at: Micros) -> Iterator[Page]:
+        """Yields a page an event."""
+        rng = random.Random(self._seed)
+        for number in range(self._count // self._size):
+            with self._clock.aside():
+                text = misp_event(rng, self._size)
+            made = [one for event in events_of(text) for one in objects_of(event)]
+            rejects = [one for one in made if isinstance(one, Reject)]
+            yield Page([one for one in made if not isinstance(one, Reject)], str(number), len(text), rejects)
+
+
+def misp_event(rng: random.Random, size: int) -> bytes:
+    """Gives a MISP event of as many attributes, as a feed publishes it."""
+
+    def attribute() -> dict[str, object]:
+        number = rng.getrandbits(64)
+        kind, value = rng.choice(
+            (
+                ("ip-dst", ".".join(str(part) for part in (20 + number % 70, *(number >> 8).to_bytes(7)[:3]))),
+                ("domain", f"h{number:x}.net"),
+                ("url", f"http://h{number:x}.net/path/{number & 0xFFFF}/index.php"),
+                ("sha256", f"{number:064x}"),
+            )
+        )
+        told = {"uuid": str(UUID(int=rng.getrandbits(128), version=4)), "type": kind, "value": value, "to_ids": True}
+        return told | {"category": "Network activity", "timestamp": "1793491200", "comment": "", "distribution": "5"}
+
+    maker = {"name": "Benchmark", "uuid": str(UUID(int=7, version=4))}
+    event = {"uuid": str(UUID(int=rng.getrandbits(128), version=4)), "info": "An event", "timestamp": "1793491200"}
+    event |= {"date": "2026-11-01", "threat_level_id": "4", "analysis": "0", "distribution": "0"}
+    told = event | {"Orgc": maker, "Tag": [{"name": "tlp:green"}], "Attribute": [attribute() for _ in range(size)]}
+    return msgspec.json.encode({"Event": told})
 
 
 def main() -> None:
@@ -64,79 +108,120 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--page", type=int, default=1_000)
-    options = parser.parse_args()
+    parser.add_argument("--json", type=Path, default=Path("build/bench_pull.jsonl"))
+    options, _ = parser.parse_known_args()
     directory = Path(tempfile.mkdtemp(prefix="threatshare-bench-"))
     try:
-        _pull(directory, options.objects, options.page)
+        table = Table(options.json, "objects")
+        store = make_store(directory)
+        measure(store, table, options.objects, options.page)
+        profile(store, lambda: profiled(store, options.page, _PROFILED))
+        store.checkpoint()
+        store.close()
+        peers(options.page)
         _lookup(directory)
     finally:
         shutil.rmtree(directory)
 
 
-def _pull(directory: Path, count: int, size: int) -> None:
-    store = Store(directory / "store.db", lambda one: known_benign(one, "live"))
+def measure(store: Store, table: Table, count: int, size: int) -> None:
+    """Fills a store and adds to the table what that took, at its beginning, at its end, again, and from MISP."""
     source = store.source("bench", "feed", "B", Tlp.GREEN)
-    feed = MadeFeed(count, size, seed=1)
-    seen = [(0, time.perf_counter(), 0.0)]
-    step = max(1, count // 10)
-
-    def note(tally: Tally) -> bool:
-        if tally.objects - seen[-1][0] >= step:
-            seen.append((tally.objects, time.perf_counter(), feed.making))
-        return True
-
-    report = pull(store, source, feed, US, lambda: time.time_ns() // 1000, note)
-    took = report.seconds - feed.making
-    print(f"\npull, {count:,} indicators of {feed.bytes // count} bytes in pages of {size}, JSON bytes to committed")
-    print(f"{'stored':>12} {'objects/s':>10}")
-    for (before, at, made), (after, until, made_until) in pairwise(seen):
-        print(f"{after:>12,} {(after - before) / (until - at - (made_until - made)):>10,.0f}")
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"all: {report.new / took:,.0f} objects/s; peak memory {rss} MB; rejected {report.rejected}")
-    again = MadeFeed(min(count, 100_000), size, seed=1)
-    repeated = pull(store, source, again, US, lambda: time.time_ns() // 1000, lambda _: True)
-    rate = repeated.objects / (repeated.seconds - again.making)
-    print(f"the same {repeated.objects:,} again: {repeated.unchanged:,} unchanged, {rate:,.0f} objects/s")
-    store.checkpoint()
-    store.close()
-    _stix2(size)
+    part = max(size, count // 10 // size * size)
+    table.add(_pulled(store, source, "TAXII pages, all new", part, size, seed=1))
+    if count > part:
+        table.add(_pulled(store, source, "the rest of the store", count - part, size, seed=2))
+    table.add(_pulled(store, source, "TAXII pages, all new", part, size, seed=3))
+    before = store.conn.total_changes
+    table.add(_pulled(store, source, "the same again, unchanged", part, size, seed=3))
+    print(f"{'':<44}rows written by that: {store.conn.total_changes - before}")
+    clock = Clock()
+    held = stored(store)
+    misp = store.source("misp", "feed", "B", Tlp.GREEN)
+    report = pull(store, misp, MadeEvents(clock, part, size, seed=4), OUR_IDENTITY, now, go_on)
+    table.add(_figure("MISP events, an object an attribute", held, report, clock))
 
 
-def _stix2(size: int) -> None:
-    import stix2
+def _pulled(store: Store, source: Source, what: str, count: int, size: int, seed: int) -> Figure:
+    held, clock = stored(store), Clock()
+    report = pull(store, source, MadeFeed(clock, count, size, seed), OUR_IDENTITY, now, go_on)
+    return _figure(what, held, report, clock)
 
-    objects = [one.decode() for one in next(pages(size, size, seed=2))]
-    started = time.perf_counter()
-    for one in objects:
-        stix2.parse(one)
-    print(f"stix2.parse alone on such a page: {size / (time.perf_counter() - started):,.0f} objects/s")
+
+def _figure(what: str, held: int, report: FeedReport, clock: Clock) -> Figure:
+    seconds, cpu = clock.read()
+    assert report.error is None
+    assert report.rejected == 0, report
+    return Figure(what, held, report.objects, seconds, cpu, GOAL)
+
+
+def profiled(store: Store, size: int, count: int) -> int:
+    """Pulls some pages that were never pulled before; gives how many objects that was."""
+    seed = stored(store) + 5
+    made = [Page(objects, f"{seed}-{at}", 0) for at, objects in enumerate(pages(count, size, seed))]
+    return pull(store, store.source("bench", "feed", "B", Tlp.GREEN), _Ready(made), OUR_IDENTITY, now, go_on).objects
+
+
+class _Ready:
+    """A feed whose pages are made already."""
+
+    def __init__(self, made: list[Page]) -> None:
+        self._made = made
+
+    def pages(self, cursor: str | None, at: Micros) -> Iterator[Page]:
+        """Yields them."""
+        return iter(self._made)
+
+
+def peers(size: int) -> None:
+    """Parses one page with the libraries that a user would otherwise take: parsed only, nothing merged or stored."""
+    print(f"\nbeside it, parsing alone of {size} objects in the process")
+    objects = next(pages(size, size, seed=2))
+    envelope = b'{"objects":[' + b",".join(objects) + b"]}"
+    began = time.process_time()
+    split_envelope(envelope)
+    print(f"{'this node: split into objects':<44}{size / (time.process_time() - began):>12,.0f} objects/s")
+    try:
+        import stix2
+    except ImportError as problem:
+        print(f"stix2: skipped, {problem}")
+    else:
+        began = time.process_time()
+        for one in msgspec.json.decode(envelope)["objects"]:
+            stix2.parse(one)
+        print(f"{'stix2.parse':<44}{size / (time.process_time() - began):>12,.0f} objects/s")
+    event = misp_event(random.Random(2), size)
+    began = time.process_time()
+    made = [one for some in events_of(event) for one in objects_of(some)]
+    print(f"{'this node: MISP event to STIX':<44}{len(made) / (time.process_time() - began):>12,.0f} objects/s")
+    try:
+        from pymisp import MISPEvent
+    except ImportError as problem:
+        print(f"pymisp: skipped, {problem}; it comes with the development tools (misp-stix)")
+        return
+    began = time.process_time()
+    read = MISPEvent()
+    read.load(event)
+    print(f"{'pymisp, MISPEvent.load':<44}{len(read.attributes) / (time.process_time() - began):>12,.0f} objects/s")
 
 
 def _lookup(directory: Path) -> None:
-    from threatshare.stix.patterns import read_pattern
-    from threatshare.store.connection import open_reader
-
-    conn = open_reader(directory / "store.db")
-    key_maker(store_secret(conn))
-    count = conn.execute("SELECT count(*) FROM observable").fetchone()[0]
-    conn.close()
-    values = [
-        read_pattern(msgspec.json.decode(one)["pattern"])[0].value for one in next(pages(1_000, 1_000, seed=1))[:15]
-    ]
+    objects = next(pages(1_000, 1_000, seed=1))[:_LOOKED_UP]
+    values = [read_pattern(msgspec.json.decode(one)["pattern"])[0].value for one in objects]
     command = [sys.executable, "-m", "threatshare", "--node", str(directory), "lookup"]
     times = []
     for value in values:
-        started = time.perf_counter()
+        began = time.perf_counter()
         done = subprocess.run([*command, value], check=False, capture_output=True)
-        times.append((time.perf_counter() - started) * 1000)
+        times.append((time.perf_counter() - began) * 1000)
         assert done.returncode == 0, (value, done.stderr)
-    print(f"\nlookup as a whole process at {count:,} observables, {len(times)} values, milliseconds")
+    print(f"\nlookup as a whole process, {len(times)} values, milliseconds")
     print(f"min {min(times):.0f}   median {statistics.median(times):.0f}   max {max(times):.0f}")
     bare = []
     for _ in range(5):
-        started = time.perf_counter()
+        began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import click"], check=True)
-        bare.append((time.perf_counter() - started) * 1000)
+        bare.append((time.perf_counter() - began) * 1000)
     print(f"beside it, python with nothing but click imported: median {statistics.median(bare):.0f}")
 
 

@@ -127,7 +127,7 @@ def test_without_an_account_nothing_is_taken(node: TaxiiNode, app: TaxiiApp, tak
 
 def test_the_right_is_given_and_taken_at_once(node: TaxiiNode, app: TaxiiApp) -> None:
     """Granting it opens the webhook on every worker with the next request, withdrawing it closes it."""
-    for change, status in ((accounts.grant, 200), (accounts.withdraw, 405)):
+    for change, status in ((accounts.grant, 200), (accounts.withdraw, 404)):
         with transaction(node.writer):
             change(node.writer, "reader", findings=True)
         assert push(node, app, account="reader", method="POST").status == status
@@ -208,7 +208,7 @@ def test_what_cannot_be_read_at_all_is_told(node: TaxiiNode, app: TaxiiApp, taki
 
 def test_without_a_taker_there_is_no_webhook(node: TaxiiNode) -> None:
     """An application that is given nothing to take findings with has no such address."""
-    assert push(node, node.app).status == push(node, node.app, path="/nothing").status == 405
+    assert push(node, node.app).status == push(node, node.app, path="/nothing").status == 404
 
 
 # --- what is taken -----------------------------------------------------------------------------------

@@ -113,6 +113,16 @@ def test_4_1_discovery_is_absolute(node: TaxiiNode) -> None:
     assert forged.json["default"] == "http://h.example/api/"
 
 
+def test_4_1_a_host_that_is_none_is_400(node: TaxiiNode, tmp_path: Path) -> None:
+    """S12: of a Host header that can be no host no address is made; with a public address it does not matter."""
+    for host in ("evil.example/x", "a b", "user@evil.example"):
+        assert is_error(node.get("/taxii2/", Host=host), 400), host
+    (tmp_path / "public").mkdir()
+    with TaxiiNode(tmp_path / "public", ServeSettings(public_url="https://public.example")) as public:
+        told = public.get("/taxii2/", Host="evil.example/x").json
+        assert told["default"] == "https://public.example/api/"
+
+
 def test_4_1_discovery_behind_a_proxy(tmp_path: Path) -> None:
     """S12: a proxy that is trusted says how it was addressed, and a configured public address beats both."""
     with TaxiiNode(tmp_path, ServeSettings(trusted_proxies=1)) as node:

@@ -57,7 +57,7 @@ def test_1_6_8_another_version_is_406(node: TaxiiNode, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_with_and_without_trailing_slash(node: TaxiiNode, path: str) -> None:
+def test_s11_with_and_without_trailing_slash(node: TaxiiNode, path: str) -> None:
     """S11: a missing or doubled slash is served at once; a redirect would lose credentials and filters."""
     straight = node.get(path, "soc")
     for spelling in (path.rstrip("/"), path + "/", "/" + path[1:].replace("/", "//")):
@@ -97,7 +97,16 @@ def test_5_5_other_content_types_are_415(node: TaxiiNode, headers: dict[str, str
     assert (answer.status, answer.headers["Content-Type"]) == (415, TAXII)
 
 
-def test_a_body_too_large_is_413_before_it_is_read(node: TaxiiNode) -> None:
+def test_a_compressed_body_is_told_apart_from_a_wrong_type(node: TaxiiNode) -> None:
+    """Who sends a coded body reads that the coding is what is wrong; who sends another type reads of the type."""
+    path = "/api/collections/box/objects/"
+    coded = node.request("POST", path, "soc", None, b"{}", None, Content_Encoding="gzip")
+    typed = node.request("POST", path, "soc", None, b"{}", None, Content_Type="text/plain")
+    assert "Content-Encoding" in coded.json["description"]
+    assert "Content-Type" in typed.json["description"]
+
+
+def test_5_5_a_body_too_large_is_413_before_it_is_read(node: TaxiiNode) -> None:
     """§5.5: a declared length beyond max_content_length is refused without reading one byte of the body."""
 
     class Unread:
@@ -128,7 +137,7 @@ def test_a_body_too_large_is_413_before_it_is_read(node: TaxiiNode) -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(0, 400), (19_000, 202), (20_000, 202), (20_001, 413), (300_000, 413)])
 @pytest.mark.parametrize("chunked", [True, False])
-def test_bodies_up_to_the_advertised_length(node: TaxiiNode, size: int, status: int, chunked: bool) -> None:
+def test_4_2_1_bodies_up_to_the_advertised_length(node: TaxiiNode, size: int, status: int, chunked: bool) -> None:
     """A body fills max_content_length to the byte (MISP does), chunked or not; one more is 413, none is 400."""
     envelope = b'{"objects":[{"type":"indicator","id":"' + b"x" * (size - 42) + b'"}]}' if size else b""
     assert len(envelope) == size

@@ -163,6 +163,18 @@ def test_5_7_delete_takes_every_version(node: TaxiiNode) -> None:
     assert node.request("DELETE", path, "alpha").status == 404
 
 
+def test_what_was_deleted_stays_its_owners(node: TaxiiNode) -> None:
+    """Deleting frees neither an id for another member nor a version for other content; the same may come again."""
+    post(node, "alpha", indicator(1))
+    assert node.request("DELETE", f"{HUB}{stix_id(1)}/", "alpha").status == 200
+    later = indicator(1, "2026-02-01T00:00:00.000Z")
+    assert messages(post(node, "beta", indicator(1), later)) == {stix_id(1): "belongs to another member"}
+    assert "other content" in messages(post(node, "alpha", indicator(1, name="not what it was")))[stix_id(1)]
+    again = dict(reversed(indicator(1).items()))
+    assert post(node, "alpha", again, later)["failure_count"] == 0
+    assert node.get(f"{HUB}{stix_id(1)}/", "beta", {"match[version]": "all"}).objects == [again, later]
+
+
 def test_5_7_delete_of_named_versions(node: TaxiiNode) -> None:
     """§5.7: match[version] says which versions go; the latest that is left is current again."""
     for month in (1, 2, 3):
@@ -186,7 +198,7 @@ def test_an_inbox_hands_over_and_keeps_nothing(node: TaxiiNode) -> None:
     assert node.writer.execute("SELECT count(*) FROM entry").fetchone() == (0,)
 
 
-def test_an_object_from_the_future_stalls_nobody(node: TaxiiNode, clock: FixedClock) -> None:
+def test_s19_an_object_from_the_future_stalls_nobody(node: TaxiiNode, clock: FixedClock) -> None:
     """S19: no entry is ever dated before its object's `modified`, which XSOAR takes for its next added_after."""
     post(node, "alpha", indicator(1, "2026-03-01T12:00:00.000Z"), indicator(2, "2030-01-01T00:00:00.000Z"))
     listed = node.get("/api/collections/hub/manifest/", "alpha").objects

@@ -10,7 +10,7 @@ import pytest
 from clocks import FixedClock
 from taxii_node import TAXII, TaxiiNode, basic, indicator, stix_id
 from threatshare.model import CollectionKind
-from threatshare.share.app import BLUEPRINTS
+from threatshare.share.app import TaxiiApp
 from threatshare.share.settings import ServeSettings
 from threatshare.store import accounts
 from threatshare.store.connection import transaction
@@ -27,32 +27,55 @@ def node(tmp_path: Path) -> Iterator[TaxiiNode]:
         yield made
 
 
-def every_route() -> list[tuple[str, str]]:
-    """Gives method and path of everything that the application routes, from its own URL map."""
-    from flask import Flask
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+OPEN = {"/taxii2/": (200,), "/health": (200,), "/ready": (200,), "/.well-known/security.txt": (200, 404)}
+"""What answers without credentials: 404 where the node has nothing to say there."""
 
-    app = Flask("routes", static_folder=None)
-    for blueprint in BLUEPRINTS:
-        app.register_blueprint(blueprint)
+
+def every_route(app: TaxiiApp) -> list[tuple[str, str]]:
+    """Gives every method with every path at which any layer of the application has anything, as it says itself."""
     filled = {"api_root": "api", "collection_id": "exchange", "object_id": stix_id(1), "status_id": "x"}
-    return [
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", lambda match: filled[match[1]], rule.rule))
-        for rule in app.url_map.iter_rules()
-        for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-    ]
+    paths = [re.sub(r"<(?:\w+:)?(\w+)>", lambda match: filled[match[1]], rule) for rule in app.routes]
+    plain = {path.rstrip("/") for path in paths}
+    return list(product(METHODS, sorted(plain | {f"{path}/" for path in plain})))
 
 
-def test_every_route_asks_who_is_there(node: TaxiiNode) -> None:
-    """Of all routes and methods, without credentials none but discovery gives anything."""
-    routes = every_route()
-    assert len(routes) == 7 * 9
-    for method, path in routes:
-        answer = node.request(method, path, None, None, {"objects": []} if method == "POST" else None)
-        if path == "/taxii2/" and method in ("GET", "HEAD"):
-            assert answer.status == 200
-        else:
-            assert answer.status in (401, 405), (method, path, answer)
-            assert answer.headers["Content-Type"] == TAXII
+def test_every_route_asks_who_is_there(tmp_path: Path) -> None:
+    """Of all addresses and methods, without credentials none but discovery, health and security.txt gives anything."""
+    with TaxiiNode(tmp_path, take_posted=lambda *_: ({"findings": 0, "rejected": 0}, None)) as node:
+        routes = every_route(node.app)
+        paths = {path.rstrip("/") for _, path in routes}
+        assert {"/taxii2", "/api/collections/exchange/objects", "/findings", "/health", "/ready", "/metrics"} <= paths
+        for method, path in [*routes, *product(METHODS, ["/", "/nothing", "/nothing/below/it"])]:
+            answer = node.request(method, path, None, None, {"objects": []} if method == "POST" else None)
+            expected = OPEN.get(path) or OPEN.get(path.rstrip("/")) or OPEN.get(f"{path}/")
+            if expected is not None and method in ("GET", "HEAD"):
+                assert answer.status in expected, (method, path, answer)
+            elif expected is not None and path.rstrip("/") != "/taxii2":
+                assert answer.status in (404, 405), (method, path, answer)
+            else:
+                assert answer.status == 401, (method, path, answer)
+                assert answer.headers["Content-Type"] == TAXII
+
+
+def test_nothing_and_forbidden_are_alike(node: TaxiiNode) -> None:
+    """What an account may not see answers as what does not exist, word for word, whatever the method."""
+    node.account("soc")
+    for below in ("", "objects/", "manifest/", f"objects/{stix_id(1)}/", f"objects/{stix_id(1)}/versions/"):
+        for method in METHODS:
+            body: dict[str, list[str]] | None = {"objects": []} if method == "POST" else None
+            hidden = node.request(method, f"/api/collections/exchange/{below}", "soc", body=body)
+            absent = node.request(method, f"/api/collections/absent00/{below}", "soc", body=body)
+            assert hidden.status in (404, 405)
+            assert hidden.body.replace(b"exchange", b"absent00") == absent.body, (method, below)
+            assert hidden.headers.keys() == absent.headers.keys()
+
+
+def test_an_address_with_nothing_knows_no_methods(node: TaxiiNode) -> None:
+    """Where an account may see nothing it is 404 for every method: 405 would say that there is something."""
+    node.account("soc")
+    for path, method in product(("/findings", "/metrics", "/nothing"), METHODS):
+        assert node.request(method, path, "soc").status == 404, (method, path)
 
 
 def test_discovery_can_be_closed(tmp_path: Path) -> None:
@@ -83,7 +106,9 @@ def test_rights_by_kind_and_verb(node: TaxiiNode) -> None:
 
 
 def _check_rights(node: TaxiiNode, name: str, kind: CollectionKind, verbs: str) -> None:
-    writable = "w" in verbs and kind in (CollectionKind.INBOX, CollectionKind.EXCHANGE)
+    writable = "w" in verbs and kind in (CollectionKind.INBOX, CollectionKind.EXCHANGE, CollectionKind.EXERCISE)
+    # What was posted into an exercise stands until it ends.
+    deletable = writable and kind is not CollectionKind.EXERCISE
     visible = "r" in verbs or writable
     base = f"/api/collections/{name}/"
     one = f"{base}objects/{stix_id(1)}/"
@@ -95,7 +120,7 @@ def _check_rights(node: TaxiiNode, name: str, kind: CollectionKind, verbs: str) 
         ("GET", one): read,
         ("GET", f"{one}versions/"): read,
         ("POST", f"{base}objects/"): 202 if writable else 403,
-        ("DELETE", one): 200 if "r" in verbs and writable else 403,
+        ("DELETE", one): 200 if "r" in verbs and deletable else 403,
     }
     for (method, path), status in expected.items():
         body = {"objects": [indicator(2)]} if method == "POST" else None
@@ -177,7 +202,7 @@ def test_two_applications_in_one_process(tmp_path: Path) -> None:
         assert one.request("GET", "/api/", Authorization=basic("isac", two.keys["isac"])).status == 401
 
 
-def test_reads_are_recorded(tmp_path: Path) -> None:
+def test_s20_reads_are_recorded(tmp_path: Path) -> None:
     """S20: what each account was sent is recorded as ranges; manifests and refused requests send nothing."""
     with TaxiiNode(tmp_path) as node:
         node.collection("one")

@@ -324,7 +324,9 @@ def complete(file: Path, at: Micros) -> None:
     lives = dict(store.conn.execute("SELECT object_id, life FROM release WHERE collection = ?", (partner.number,)))
     wanted = {reborn_id(name, lives[name]) for name in (indicator_id(US, one) for one in found)}
     assert stands.keys() == wanted | {US}
-    patterns = [one.body["pattern"] for one in check_published(store, siem) if one.current and not one.revoked]
+    us, *others = check_published(store, siem)
+    assert (us.id, us.current) == (US, True)
+    patterns = [one.body["pattern"] for one in others if one.current and not one.revoked]
     assert len(patterns) == len(set(patterns)) == len(found)
     again = let_out(store, make_outlet(partner, make_agreement(), at), make_outlet(siem, now=at))
     assert (again.released, again.withdrawn) == ({"to-north": 0, "siem": 0}, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,32 @@ def test_members_of_an_exchange_read_what_was_posted_and_change_only_their_own(n
             9, "203.0.113.9", object_marking_refs=["marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1"]
         )
         assert _post(address, "one", one, [red])["failure_count"] == 1
+
+
+def test_an_exchange_keeps_within_its_agreements(node: NodeAtWork) -> None:
+    """What is marked above what any member has agreed to is refused; a member whose agreement ended posts nothing."""
+    amber, green = (
+        f"marking-definition--{one}"
+        for one in ("55d920b0-5e8b-4f79-9ee9-91f868d9b421", "bab4a63c-aed9-4cf5-a766-dfca5abac2bb")
+    )
+    rights = ("--read", "exchange", "--write", "exchange")
+    keys = {name: node.row("account", "add", name, *rights)["key"] for name in ("one", "two")}
+    node.run("agreement", "add", "two", "--max-tlp", "green", "--until", "2099-12-31")
+    file = node.directory / "agreements" / "two.toml"
+    with node.serving() as url:
+        address = _collection(node, url, "exchange")
+        status = _post(
+            address,
+            "one",
+            keys["one"],
+            [
+                _indicator(1, "203.0.113.7", object_marking_refs=[amber]),
+                _indicator(2, "203.0.113.8", object_marking_refs=[green]),
+            ],
+        )
+        assert (status["success_count"], status["failure_count"]) == (1, 1)
+        assert "above TLP:GREEN" in status["failures"][0]["message"]
+        ended = re.sub(r"(signed_on|effective_from) = [0-9-]+", r"\1 = 2020-01-01", file.read_text())
+        file.write_text(ended.replace("2099-12-31", "2020-12-31"))
+        status = _post(address, "two", keys["two"], [_indicator(3, "203.0.113.9")])
+        assert status["failures"][0]["message"] == "the agreement with your organisation is not in force"

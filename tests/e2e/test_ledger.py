@@ -128,7 +128,7 @@ def test_counsel_reads_what_left(node: NodeAtWork) -> None:
     assert sorted(one["collection"] for one in about) == ["siem", "to-isac"]
     by_id = node.rows("ledger", "show", "--object", about[0]["object"], "--partner", "isac")
     assert len(by_id) == 1
-    assert len(node.rows("ledger", "show", "--from", str(TODAY - timedelta(days=1)), "--to", LATER)) == 6
+    assert len(node.rows("ledger", "show", "--from", str(TODAY - timedelta(days=1)), "--to", LATER)) == 7
     assert len(node.rows("ledger", "show", "--limit", "2")) == 2
     assert node.rows("ledger", "show", "--to", "2020-01-01", code=1) == []
     assert node.rows("ledger", "show", "--partner", "nobody", code=1) == []
@@ -145,22 +145,25 @@ def test_a_changed_ledger_is_told(node: NodeAtWork, tmp_path: Path) -> None:
 
 
 def test_a_dropped_tail_is_told_by_an_anchor(node: NodeAtWork, tmp_path: Path) -> None:
-    """A head that was anchored is missed where the ledger was cut back, and where it was made anew."""
+    """A head that an act or an anchor witnessed is missed where the ledger was cut back; an anchor stays elsewhere."""
     anchors = str(tmp_path / "anchors.jsonl")
     first = node.row("ledger", "anchor", anchors)
     node.row("ledger", "anchor", anchors)
-    assert first["number"] == 6
+    assert first["number"] == 7
     assert node.row("ledger", "verify", "--anchor", anchors)["anchors"] == 2
     with_hands(
         node,
-        "DELETE FROM ledger WHERE number = 6",
+        "DELETE FROM ledger WHERE number = 7",
         "DELETE FROM entry WHERE id = (SELECT max(id) FROM entry)",
         "UPDATE collection SET last_seq = last_seq - 1 WHERE alias = 'to-isac'",
         "DELETE FROM release",
     )
+    (witness,) = node.row("ledger", "verify", code=1)["problems"]
+    assert witness.endswith("row 7 of the ledger is missing, which stood when it was recorded")
+    with_hands(node, "DELETE FROM act WHERE number = (SELECT max(number) FROM act)")
     assert node.row("ledger", "verify")["holds"] is True
     assert node.row("ledger", "verify", "--anchor", anchors, code=1)["problems"] == [
-        "row 6 is missing: an anchor witnessed it, and the ledger ends before it"
+        "row 7 is missing: an anchor witnessed it, and the ledger ends before it"
     ]
     Path(anchors).write_text("nonsense\n")
     assert f"{anchors}:1" in node.run("ledger", "verify", "--anchor", anchors).stderr
@@ -186,7 +189,7 @@ def test_a_partner_verifies_an_export_with_python_alone(node: NodeAtWork, tmp_pa
     node.row("ledger", "anchor", str(anchors))
     told = node.row("ledger", "export", str(export), "--with-verifier", str(folder))
     lines = export.read_text().splitlines(keepends=True)
-    assert told["rows"] == len(lines) == 6
+    assert told["rows"] == len(lines) == 7
     assert node.run("ledger", "export", "-").stdout == export.read_text()
 
     def bare(*files: Path) -> tuple[int, str]:
@@ -202,15 +205,15 @@ def test_a_partner_verifies_an_export_with_python_alone(node: NodeAtWork, tmp_pa
 
     assert len((folder / "verify_ledger.py").read_text().splitlines()) < 80
     head = told["head"]["hash"]
-    assert bare(export) == (0, f"the chain holds: 6 rows, head {head}, 0 anchors met\n")
-    assert bare(export, anchors) == (0, f"the chain holds: 6 rows, head {head}, 1 anchors met\n")
+    assert bare(export) == (0, f"the chain holds: 7 rows, head {head}, 0 anchors met\n")
+    assert bare(export, anchors) == (0, f"the chain holds: 7 rows, head {head}, 1 anchors met\n")
     export.write_text("".join(lines[:-1]))
     assert bare(export)[0] == 0
-    assert bare(export, anchors) == (1, "BROKEN: row 6 was anchored, and the ledger ends at row 5\n")
+    assert bare(export, anchors) == (1, "BROKEN: row 7 was anchored, and the ledger ends at row 6\n")
     export.write_text("".join([*lines[:2], *lines[3:]]))
     assert bare(export)[1].startswith("BROKEN: row 3 is missing")
     export.write_text("".join(lines).replace('"alias":"to-isac"', '"alias":"to-nobody"'))
-    assert bare(export) == (1, "BROKEN: row 4 does not give its hash\n")
+    assert bare(export) == (1, "BROKEN: row 5 does not give its hash\n")
     assert bare()[0] == 2
 
 

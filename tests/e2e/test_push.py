@@ -101,6 +101,9 @@ def test_to_the_exchange_of_another_node(company: NodeAtWork, hub: NodeAtWork) -
         held = company.row("push", code=1)
         assert (held["status"], held["sent"], held["waiting"]) == ("held", 0, 4)
         file.write_text(agreed)
+        # What was tightened for a moment is a loosening when it is put back, and two persons confirm that.
+        for desk in ("First desk", "Second desk"):
+            company.row("agreement", "confirm", "isac", "--by", desk, "--reason", "as signed")
         report = company.row("push")
         assert (report["target"], report["status"], report["sent"], report["accepted"]) == ("isac", "ok", 4, 4)
         assert (report["pending"], report["failed"], report["waiting"], report["error"]) == (0, 0, 0, None)

@@ -115,7 +115,9 @@ def test_a_siem_reads_its_collection_and_nothing_else(company: NodeAtWork) -> No
     """The SIEM's account sees the merged collection; the partner's collection does not exist for it."""
     company.row("publish")
     with company.serving() as url:
-        found = _objects(url, company, "siem", "siem", company.key)
+        us, *found = _objects(url, company, "siem", "siem", company.key)
+        assert us["type"] == "identity"
+        assert {one["created_by_ref"] for one in found} == {us["id"]}
         assert {one["pattern"] for one in found} == {
             "[ipv4-addr:value = '203.0.113.45']",
             "[url:value = 'https://login.phish.example/m365']",
@@ -157,7 +159,8 @@ def test_the_daemon_pulls_on_schedule_and_a_failing_feed_stops_nobody(company: N
         with isac.serving("daemon") as isac_url:
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
-                found = _objects(isac_url, isac, "siem", "siem", isac.key)
+                held = _objects(isac_url, isac, "siem", "siem", isac.key)
+                found = [one for one in held if one["type"] == "indicator"]
                 feeds = {one["feed"]: one for one in isac.row("status")["feeds"]}
                 if len(found) == 3 and feeds["dead"]["failures"]:
                     break

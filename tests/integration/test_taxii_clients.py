@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -134,6 +135,27 @@ def test_stix2_reads_a_collection(root: ApiRoot) -> None:
     assert len(source.all_versions(stix_id(7))) == 2
     assert len(source.query([Filter("type", "=", "indicator")])) == 250
     assert source.query([Filter("id", "=", stix_id(3))])[0].name == "number 3"
+
+
+def test_cytaxii2_polls_and_posts(node: TaxiiNode, server: Process) -> None:
+    """Cyware's client goes from discovery to the collections, polls page by page, and posts a bundle."""
+    cytaxii2 = pytest.importorskip("cytaxii2", reason="cytaxii2 is not installed: `pip install cytaxii2==1.0.1`")
+    client = cytaxii2.cytaxii2.cytaxii2(f"{server.url}/taxii2/", "soc", node.keys["soc"])
+    listed = {one["alias"]: one["id"] for one in client.collection_request()["response"]["collections"]}
+    assert client.collection_data_request(listed["one"])["response"]["title"] == "Collection one"
+    asked: dict[str, Any] = {"limit": 100, "object_type": "indicator"}
+    found: list[str] = []
+    while True:
+        page = client.poll_request(listed["one"], **asked)
+        assert page["status_code"] == 200, page
+        found += [thing["id"] for thing in page["response"]["objects"]]
+        if not page["response"]["more"]:
+            break
+        asked["next"] = page["response"]["next"]
+    assert len(found) == len(set(found)) == 250
+    bundle = json.dumps({"type": "bundle", "id": stix_id(1, "bundle"), "objects": [indicator(5)]})
+    posted = client.inbox_request(listed["box"], bundle)
+    assert (posted["status_code"], posted["response"]["success_count"]) == (202, 1)
 
 
 def test_an_old_client_is_told_to_try_2_0(node: TaxiiNode, server: Process) -> None:

@@ -27,6 +27,8 @@ from threatshare.share.app import utc_now
 from threatshare.store.reads import reads_of
 
 OBJECTS = "/api/collections/one/objects/"
+UNSEALED = "ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384:AES256-SHA256"
+"""Ciphers of TLS 1.2 that do not authenticate what they encrypt."""
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_a_second_server_is_told_that_the_port_is_taken(node: TaxiiNode) -> None
     """A port in use is an error that names it; the workers' shared port would otherwise split the clients."""
     with running(node.file) as server:
         second = subprocess.run(
-            [sys.executable, taxii_process.__file__, str(node.file), str(server.port), "1"],
+            [sys.executable, taxii_process.__file__, str(node.file), str(server.port), "1", "{}"],
             capture_output=True,
             text=True,
             timeout=30,
@@ -129,7 +131,7 @@ def test_workers_do_not_outlive_their_parent(node: TaxiiNode) -> None:
 
 
 def test_half_open_connections_and_slow_bodies(node: TaxiiNode) -> None:
-    """With 200 half-open connections and 60 bodies that hardly move, honest requests take less than a second each."""
+    """With 200 half-open connections and 60 bodies that hardly move, 99 of 100 honest requests take under a second."""
     with running(node.file) as server, ExitStack() as open_things:
         for _ in range(200):
             half = open_things.enter_context(socket.create_connection(("127.0.0.1", server.port)))
@@ -138,8 +140,9 @@ def test_half_open_connections_and_slow_bodies(node: TaxiiNode) -> None:
             slow = open_things.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             slow.sendall(head(node, 100_000) + b'{"obj')
         time.sleep(0.5)
-        waits = [honest(node, server) for _ in range(10)]
-        assert max(waits) < 1, waits
+        with ThreadPoolExecutor(4) as pool:
+            waits = sorted(pool.map(lambda _: honest(node, server), range(100)))
+        assert waits[98] < 1, waits[-10:]
 
 
 def honest(node: TaxiiNode, server: Server) -> float:
@@ -153,6 +156,16 @@ def honest(node: TaxiiNode, server: Server) -> float:
     )
     assert answer.status_code == 202
     return time.monotonic() - began
+
+
+def test_the_access_log_on_stderr(node: TaxiiNode) -> None:
+    """A line a request goes to the journal, where stderr is; workers write whole lines, whoever else writes."""
+    with running(node.file, 0, 2, settings={"access_log": "/dev/stderr"}) as server:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: get(node, server.url), range(40)))
+        code, rest = server.stop()
+    lines = [json.loads(line) for line in rest.splitlines()]
+    assert (code, len([line for line in lines if line["account"] == "soc" and line["objects"] == 100])) == (0, 40)
 
 
 def test_slow_bodies_without_an_account_are_refused(node: TaxiiNode) -> None:
@@ -206,19 +219,22 @@ def authority() -> trustme.CA:
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_tls(node: TaxiiNode, authority: trustme.CA, tmp_path: Path) -> None:
-    """With a certificate the server speaks TLS, from 1.2 on, and names its address with https."""
+    """With a certificate the server speaks TLS, from 1.2 on, with authenticated ciphers only; its URL says https."""
     files = pem(authority, tmp_path)
     trusted = str(tmp_path / "ca.pem")
     authority.cert_pem.write_to_path(trusted)
     with running(node.file, 0, 1, *files) as server:
         assert server.url.startswith("https://")
         assert get(node, server.url, verify=trusted).status_code == 200
-        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        old.load_verify_locations(trusted)
-        old.minimum_version = ssl.TLSVersion.TLSv1_1
-        old.maximum_version = ssl.TLSVersion.TLSv1_1
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain, pytest.raises(ssl.SSLError):
-            old.wrap_socket(plain, server_hostname="127.0.0.1")
+        for version, ciphers in ((ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0"), (ssl.TLSVersion.TLSv1_2, UNSEALED)):
+            old = ssl.create_default_context(cafile=trusted)
+            old.minimum_version = old.maximum_version = version
+            old.set_ciphers(ciphers)
+            with (
+                socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain,
+                pytest.raises(ssl.SSLError, match="ALERT"),
+            ):
+                old.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
 def test_client_certificates(node: TaxiiNode, authority: trustme.CA, tmp_path: Path) -> None:

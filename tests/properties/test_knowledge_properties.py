@@ -212,6 +212,7 @@ class Knowledge(RuleBasedStateMachine):
     def send(self, name: str, batch: list[Said], random: Random) -> None:
         raws = [one.written(random) for one in batch]
         wanted = self.model.take(name, batch, self.now)
+        wanted.taken = sum(map(len, raws))
         tally, rejects = take_in(self.store, self.sources[name], *raws, now=self.now)
         assert tally == wanted
         assert len(rejects) == wanted.rejected

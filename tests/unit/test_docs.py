@@ -13,11 +13,13 @@ import pytest
 from msgspec import Struct
 
 from threatshare.cli import cli
-from threatshare.config import AssetsFile, FeedSettings, Settings
+from threatshare.config import AssetsFile, Settings
 from threatshare.exports.formats import FORMATS
+from threatshare.feed_settings import FeedSettings
 from threatshare.findings.readers import reader_names
 from threatshare.policy.agreements import Agreement
 from threatshare.policy.never_share import NeverShareFile
+from threatshare.policy.people import PeopleFile
 from threatshare.share.push_settings import PushSettings
 
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
@@ -43,6 +45,7 @@ def generators(root: Path) -> dict[str, Any]:
         (Settings, "configuration.md"),
         (AssetsFile, "configuration.md"),
         (NeverShareFile, "configuration.md"),
+        (PeopleFile, "configuration.md"),
         (PushSettings, "configuration.md"),
         (FeedSettings, "configuration.md"),
         (Agreement, "agreement-file.md"),

@@ -22,6 +22,7 @@ STRAYS = {
     "terminal": "rich",
     "documents": "pypdf",
     "amendments": "tomlkit",
+    "compression": "backports",
 }
 """For each contract of .importlinter an import that it forbids to triage."""
 

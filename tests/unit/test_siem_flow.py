@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from builders import (
     feed_source,
     find,
     held_ids,
+    indicators,
     ip,
     let_out,
     make_agreement,
@@ -26,14 +28,15 @@ from builders import (
     make_indicator_json,
     make_outlet,
     make_store,
-    served,
-    standing,
     take_in,
+    told,
     with_facts,
 )
 from threatshare.config import OwnAssets
-from threatshare.model import Collection, CollectionKind, Kind, Micros, Observable, Role
+from threatshare.model import Collection, CollectionKind, Kind, Micros, Observable, Reject, Role
+from threatshare.ports import Listed, Listing
 from threatshare.publish import BATCH, rescore_due
+from threatshare.pull import pull_list
 from threatshare.stix.objects import siem_indicator_id
 from threatshare.stix.patterns import pattern_of
 from threatshare.stix.timestamps import read_timestamp
@@ -69,7 +72,7 @@ def test_one_merged_indicator_a_value(store: Store, siem: Collection) -> None:
     say(store, make_indicator_json(1, confidence=60, modified=NOW), make_indicator_json(2, "[file:size = 7]"))
     say(store, make_indicator_json(1, confidence=60, modified=NOW), source="feed-b")
     assert let_out(store, make_outlet(siem)).released == {"siem": 1}
-    (body,) = standing(store, siem).values()
+    (body,) = indicators(store, siem)
     assert (body["id"], body["pattern"], body["created_by_ref"]) == (siem_indicator_id(US, BAD), pattern_of(BAD), US)
     assert (body["confidence"], body["labels"]) == (84, ["score:high", "source:feed-a", "source:feed-b"])
     assert queue_length(store.conn) == 0
@@ -83,7 +86,7 @@ def test_a_new_version_only_with_another_band(store: Store, siem: Collection) ->
         at = NOW + hours * DAY // 24
         rescore_due(store, at)
         let_out(store, make_outlet(siem, now=at))
-        bands = ["gone" if one.revoked else one.body["labels"][0] for one in served(store, siem)]
+        bands = ["gone" if one.revoked else one.body["labels"][0] for one in told(store, siem)]
     assert bands == ["score:high", "score:medium", "score:low", "gone"]
     check(store, siem)
 
@@ -97,7 +100,7 @@ def test_it_comes_back_under_another_id(store: Store, siem: Collection) -> None:
     say(store, make_indicator_json(2, modified=NOW + 2))
     at = NOW + DAY
     assert let_out(store, make_outlet(siem, now=at)).released == {"siem": 1}
-    (body,) = standing(store, siem).values()
+    (body,) = indicators(store, siem)
     assert body["id"] != siem_indicator_id(US, BAD)
     assert read_timestamp(body["created"]) == read_timestamp(body["modified"]) == at
     check(store, siem)
@@ -108,7 +111,7 @@ def test_another_floor(store: Store, siem: Collection) -> None:
     say(store, *(make_indicator_json(n, ip(f"45.0.0.{n}"), confidence=n, modified=NOW) for n in (20, 40, 60, 80)))
     for floor, wanted in ((1, {20, 40, 60, 80}), (50, {60, 80}), (70, {80}), (30, {40, 60, 80})):
         let_out(store, make_outlet(siem, now=NOW + floor * SECOND, siem_floor=floor))
-        assert {one["confidence"] for one in standing(store, siem).values()} == wanted
+        assert {one["confidence"] for one in indicators(store, siem)} == wanted
         check(store, siem)
 
 
@@ -214,3 +217,30 @@ def test_verdicts_are_counted(store: Store, partner: Collection) -> None:
     let_out(store, make_outlet(partner, AGREED))
     # Our Identity is released too.
     assert verdict_counts(store.conn) == {"to-north": {"release": 2, "refuse": 1}}
+
+
+def test_a_list_that_is_read_every_day(store: Store, siem: Collection) -> None:
+    """What a list names for three months is told anew once a week, not each day that it is said anew."""
+    source = feed_source(store, "list", "A")
+    rows: list[Listed | Reject] = [Listed(ip(f"45.0.0.{number}"), None, None, None) for number in range(1, 4)]
+
+    def read_on(at: Micros) -> None:
+        pull_list(store, source, ListOf(rows, str(at)), lambda: at, lambda _: True)
+        rescore_due(store, at)
+        let_out(store, make_outlet(siem, now=at))
+
+    for day in range(90):
+        read_on(NOW + day * DAY)
+    assert len(indicators(store, siem)) == 3
+    assert 12 * 3 <= len(told(store, siem)) <= 14 * 3
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A ``ListClient`` over rows in memory."""
+
+    rows: list[Listed | Reject]
+    cursor: str
+
+    def listing(self, cursor: str | None, now: Micros) -> Listing | None:
+        return Listing(iter(self.rows), self.cursor, True, len(self.rows))

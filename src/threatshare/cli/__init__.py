@@ -30,10 +30,14 @@ VERBS: Mapping[str, Verb] = {
     "init": Verb("node", "Make a working node: configuration, identity, store, first account."),
     "ingest": Verb("ingest", "Take findings in: files, directories, - for stdin."),
     "review": Verb("review", "Show what is held, and decide about it."),
+    "incident": Verb("incident", "Reports on incidents, with the indicators they name."),
     "publish": Verb("publish", "Release to collections what the gate lets out."),
     "push": Verb("push", "Deliver to partners' servers."),
     "pull": Verb("pull", "Bring feeds in."),
     "lookup": Verb("lookup", "Known? Score, who says so, and why."),
+    "sighting": Verb("feedback", "Say that a value was seen in an attack here."),
+    "false-positive": Verb("feedback", "Say that a value is no evidence of an attack."),
+    "withdraw": Verb("feedback", "Withdraw an indicator of ours everywhere."),
     "why": Verb("publish", "Why this left, or did not."),
     "export": Verb("export", "Write files for other tools: csv, stix, blocklist."),
     "serve": Verb("serve", "Run the TAXII server."),
@@ -43,10 +47,13 @@ VERBS: Mapping[str, Verb] = {
     "account": Verb("account", "Accounts of the TAXII server."),
     "collection": Verb("collection", "TAXII collections of this node."),
     "agreement": Verb("agreement", "Agreements with partners."),
+    "partner": Verb("partner", "Partners: register, contacts, check-ins."),
     "profile": Verb("profile", "What exchanges want of a submission; hold files against it."),
-    "feed": Verb("pull", "Sources that this node pulls."),
+    "feed": Verb("feed", "Sources that this node pulls."),
     "target": Verb("push", "Partners' servers that this node delivers to."),
+    "exercise": Verb("exercise", "Joint exercises with partners, apart from all that is live."),
     "ledger": Verb("ledger", "What left, to whom, under which agreement; and whether that record holds."),
+    "person": Verb("person", "Who may do what here, and who did what."),
     "demo": Verb("demo", "Two nodes exchange indicators before your eyes."),
 }
 
@@ -62,9 +69,12 @@ class Verbs(click.Group):
         """Imports a verb's module."""
         if cmd_name not in VERBS:
             return None
-        found = getattr(import_module(f"threatshare.cli.{VERBS[cmd_name].module}"), cmd_name)
+        found = getattr(import_module(f"threatshare.cli.{VERBS[cmd_name].module}"), cmd_name.replace("-", "_"))
         assert isinstance(found, click.Command)
-        return found
+        # Here, since help needs nobody's roles.
+        from threatshare.cli.authority import guarded
+
+        return guarded(found)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -85,13 +95,20 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
-    "--node", "directory", type=click.Path(path_type=Path), help="Node directory; or THREATSHARE_NODE; or here."
+    "--node",
+    "directories",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Node directory; or THREATSHARE_NODE; or here.",
 )
 @click.version_option(package_name="threatshare")
 @click.pass_context
-def cli(ctx: click.Context, directory: Path | None) -> None:
+def cli(ctx: click.Context, directories: tuple[Path, ...]) -> None:
     """Share cyber threat indicators under agreements."""
-    ctx.obj = directory or Path(os.environ.get("THREATSHARE_NODE", "."))
+    if len(directories) > 1:
+        # A line for sudo that names the node would else be overruled by what is typed behind it.
+        raise click.UsageError("--node is given twice")
+    ctx.obj = directories[0] if directories else Path(os.environ.get("THREATSHARE_NODE", "."))
 
 
 def main() -> None:

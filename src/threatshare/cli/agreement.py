@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from threatshare.cli.agreement_changes import diff
+from threatshare.cli.agreement_changes import confirmed, diff, told_waiting
 from threatshare.cli.agreement_views import history, iep, import_, show
 from threatshare.cli.days import Day
 from threatshare.cli.output import emit, safe, say, table
@@ -15,8 +15,11 @@ from threatshare.config import AGREEMENTS_DIR
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.model import Tlp
 from threatshare.node import opened
+from threatshare.partners.ground import to_see_to
 from threatshare.policy import agreements
-from threatshare.store.agreements import keep_versions, unnumbered_changes
+from threatshare.policy.introduction import problems
+from threatshare.policy.profiles import read_profiles
+from threatshare.store.agreements import acting, keep_versions, unnumbered_changes
 
 _LABELS = [tlp.label for tlp in Tlp]
 
@@ -37,7 +40,7 @@ def agreement() -> None:
     "--object-type",
     "object_types",
     multiple=True,
-    type=click.Choice(["indicator", "sighting"]),
+    type=click.Choice(["indicator", "sighting", "report", "grouping", "opinion"]),
     default=["indicator", "sighting"],
     show_default=True,
     help="What may leave; several times.",
@@ -70,6 +73,9 @@ def add(directory: Path, /, partner: str, as_json: bool, unsigned: bool, **said:
             raise UsageError(f"{file} exists; change it there, then run `agreement check`")
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
+        waiting = acting(node.store.conn, {partner: agreements.load_agreement(file)})[partner].waiting
+    if waiting is not None:
+        say(safe(waiting.words))
     if as_json:
         emit({"partner": partner, "file": str(file), "signed": str(signed) if signed else None})
         return
@@ -84,9 +90,10 @@ def add(directory: Path, /, partner: str, as_json: bool, unsigned: bool, **said:
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def check(directory: Path, as_json: bool) -> None:
-    """Check every agreement: files, standing, what is due. Exit code 1: one is not in force; 3: a file is wrong.
+    """Check every agreement: files, standing, what is due. Exit code 1: nothing leaves under one; 3: a file is wrong.
 
-    What is in force is kept with its digest: see `agreement history`.
+    What is in force is kept with its digest: see `agreement history`. A file that lets more leave than what was in
+    force waits for two persons: see `agreement confirm`.
     """
     with opened(directory) as node:
         today = node.today()
@@ -95,18 +102,26 @@ def check(directory: Path, as_json: bool) -> None:
         if not wrong:
             keep_versions(node.store, node.directory, read, today, node.now())
             unnumbered = unnumbered_changes(node.store.conn)
+        profiles, _ = read_profiles(node.directory)
+        unfit = {partner: problems(one, node.settings.node, profiles) for partner, one in read.items()}
+        see_to = {partner: to_see_to(node.store.conn, one, today) for partner, one in read.items()}
+        as_it_acts = acting(node.store.conn, read)
     due = False
     for partner, one in read.items():
-        refusals = [reason.text for reason in agreements.standing(one, today)]
-        warned = [*agreements.warnings(one, today), *([unnumbered[partner]] if partner in unnumbered else [])]
-        due = due or bool(refusals)
+        acts, waiting = as_it_acts[partner].agreement, as_it_acts[partner].waiting
+        refusals = [reason.text for reason in agreements.standing(acts, today)]
+        warned = [*see_to[partner], *([unnumbered[partner]] if partner in unnumbered else [])]
+        warned += [waiting.words] if waiting is not None else []
+        due = due or bool(refusals) or bool(unfit[partner])
         if as_json:
-            told = {"partner": partner, "in_force": not refusals, "problems": refusals, "warnings": warned}
-            emit(told | {"version": one.version, "digest": agreements.digest_of(one)})
+            told = {"partner": partner, "in_force": not refusals, "problems": [*refusals, *unfit[partner]]}
+            told |= {"warnings": warned}
+            told |= {"version": one.version, "digest": agreements.digest_of(one), "waiting": told_waiting(waiting)}
+            emit(told)
         else:
-            until = agreements.in_force_until(one, today)
+            until = agreements.in_force_until(acts, today)
             click.echo(f"{partner}: {'not in force' if until is None else f'in force until {until}'}")
-            for text in [*refusals, *warned]:
+            for text in [*refusals, *unfit[partner], *warned]:
                 click.echo(f"    {safe(text)}")
     if wrong:
         for message in wrong:
@@ -143,5 +158,5 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
-for command in (show, history, iep, import_, diff):
+for command in (show, history, iep, import_, diff, confirmed):
     agreement.add_command(command)

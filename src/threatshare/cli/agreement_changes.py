@@ -1,15 +1,17 @@
-"""``threatshare agreement diff``: what changed in the terms, and what that would do to what is released."""
+"""``threatshare agreement diff`` and ``confirm``: what changed in the terms, what that would do, who stands for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from threatshare.cli.agreement_views import agreement_with, version_of
+from threatshare.cli.authority import tell
 from threatshare.cli.output import emit, safe, say
+from threatshare.cli.signature import by_whom, signed
 from threatshare.errors import UsageError
 from threatshare.model import CollectionKind, Decision, Reason, Verdict
 from threatshare.node import Node, opened
@@ -19,7 +21,7 @@ from threatshare.policy.agreement_words import Change, changes
 from threatshare.policy.agreements import Agreement
 from threatshare.publish import publish
 from threatshare.share.outlets import Outlet, PublishReport
-from threatshare.store.agreements import history
+from threatshare.store.agreements import Waiting, acting, confirm, history
 from threatshare.store.releases import releases_of
 
 _SHOWN = 20
@@ -57,10 +59,12 @@ def diff(directory: Path, partner: str, against: str | None, as_json: bool) -> N
         before, after = _compared(node, partner, against)
         found = changes(before, after)
         effects = list(_effects(node, after))
+        waiting = acting(node.store.conn, {partner: after})[partner].waiting
     if as_json:
         emit(
             {"partner": partner, "from": _told_version(before), "to": _told_version(after)}
             | {"changes": [_told_change(one) for one in found], "effects": [_told_effect(one) for one in effects]}
+            | {"waiting": told_waiting(waiting)}
         )
         return
     click.echo(f"{partner}: version {before.version} -> version {after.version}")
@@ -70,8 +74,55 @@ def diff(directory: Path, partner: str, against: str | None, as_json: bool) -> N
         click.echo("    the terms are the same")
     elif before.version == after.version:
         say("The terms differ and the version is the same: raise it.")
+    if waiting is not None:
+        click.echo(f"    {safe(waiting.words)}")
     for effect in effects:
         _show(effect)
+
+
+@click.command("confirm")
+@click.argument("partner")
+@click.option("--digest", "wanted", help="Confirm only if the terms have this digest, or one that begins so.")
+@signed
+@click.pass_obj
+def confirmed(
+    directory: Path, partner: str, wanted: str | None, reason: str, person: str | None, as_json: bool
+) -> None:
+    """Confirm the terms with PARTNER that let more leave than those in force: two different persons have to.
+
+    It is for the terms as they stand in the file now, and for no later change of them. `agreement diff` shows them.
+    """
+    with opened(directory) as node:
+        waiting = _waiting(node, partner)
+        if wanted is not None and not waiting.digest.startswith(wanted.lower()):
+            raise UsageError(f"the terms in the file have the digest {waiting.digest}, not {wanted}: see what changed")
+        by = by_whom(directory, node, person, reason)
+        tell("digest", waiting.digest)
+        acts = confirm(node.store, waiting, by)
+    if as_json:
+        told = {"partner": partner, "version": waiting.version, "digest": waiting.digest, "by": by.person}
+        emit(told | {"confirmed_by": [*(one.person for one in waiting.signed), by.person], "acts": acts})
+    elif acts:
+        say(f"two persons have confirmed version {waiting.version}: it acts from the next publish on")
+    else:
+        say(f"1 of 2, by {safe(by.person)}: version {waiting.version} waits for a second, different person")
+
+
+def _waiting(node: Node, partner: str) -> Waiting:
+    """Gives what waits; raises UsageError where nothing does."""
+    filed = agreement_with(node, partner)
+    waiting = acting(node.store.conn, {partner: filed})[partner].waiting
+    if waiting is None:
+        raise UsageError(f"the agreement with {partner} acts as its file has it: nothing waits to be confirmed")
+    return waiting
+
+
+def told_waiting(waiting: Waiting | None) -> dict[str, object] | None:
+    """Gives what waits for JSON."""
+    if waiting is None:
+        return None
+    told = {"version": waiting.version, "digest": waiting.digest, "loosens": list(waiting.loosens)}
+    return told | {"confirmed_by": [one.person for one in waiting.signed], "acting_version": waiting.base_version}
 
 
 def _compared(node: Node, partner: str, against: str | None) -> tuple[Agreement, Agreement]:
@@ -100,19 +151,16 @@ def _effects(node: Node, after: Agreement) -> Iterator[Effect]:
     """Asks the gate anew, collection by collection; others' too, since its terms say what may go on to them."""
     for outlet in node.outlets():
         if outlet.collection.kind is CollectionKind.PARTNER:
-            report = publish(node.store, [_under(outlet, after)], dry_run=True)
+            report = publish(node.store, [_under(node, outlet, after)], dry_run=True)
             effect = _effect(node, outlet, report)
             if outlet.collection.partner == after.partner or effect.released or effect.withdrawn:
                 yield effect
 
 
-def _under(outlet: Outlet, agreement: Agreement) -> Outlet:
+def _under(node: Node, outlet: Outlet, agreement: Agreement) -> Outlet:
     """Gives an outlet as it would be under an agreement."""
     known = dict(outlet.facts.agreements) | {agreement.partner: agreement}
-    audience = outlet.audience
-    if outlet.collection.partner == agreement.partner:
-        audience = replace(audience, agreement=agreement)
-    return replace(outlet, audience=audience, facts=replace(outlet.facts, agreements=known))
+    return node.outlet(outlet.collection, node.facts(known), outlet.now)
 
 
 def _effect(node: Node, outlet: Outlet, report: PublishReport) -> Effect:

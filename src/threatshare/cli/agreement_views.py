@@ -15,9 +15,11 @@ from threatshare.config import AGREEMENTS_DIR
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.node import Node, opened
 from threatshare.policy import agreements
-from threatshare.policy.agreement_words import in_words
+from threatshare.policy.agreement_words import Section, in_words
 from threatshare.policy.agreements import Agreement
+from threatshare.policy.appointments import as_reached
 from threatshare.store import agreements as versions
+from threatshare.store.partners import reached
 
 
 def agreement_with(node: Node, partner: str) -> Agreement:
@@ -37,11 +39,15 @@ def show(directory: Path, partner: str, as_json: bool) -> None:
     """Say in plain words what may leave for PARTNER and what may not, until when, who signed, whom to call."""
     with opened(directory) as node:
         one, today = agreement_with(node, partner), node.today()
-    sections = in_words(one, today)
+        known = as_reached(one, reached(node.store.conn, partner))
+        acts = versions.acting(node.store.conn, {partner: one})[partner]
+    sections = in_words(one, today, known)
+    if acts.waiting is not None:
+        sections.insert(0, Section("Not these terms act", (f"{acts.waiting.words}.",)))
     if as_json:
-        problems = [reason.text for reason in agreements.standing(one, today)]
+        problems = [reason.text for reason in agreements.standing(acts.agreement, today)]
         told = {"partner": partner, "version": one.version, "in_force": not problems, "problems": problems}
-        told |= {"warnings": agreements.warnings(one, today), "digest": agreements.digest_of(one)}
+        told |= {"warnings": agreements.warnings(known, today), "digest": agreements.digest_of(one)}
         words = [{"heading": section.heading, "lines": list(section.lines)} for section in sections]
         emit(told | {"words": words, "terms": msgspec.to_builtins(one)})
         return
@@ -66,16 +72,19 @@ def history(directory: Path, partner: str, version: int | None, as_json: bool) -
     if as_json:
         for one in found:
             told = {"partner": partner, "version": one.version, "digest": one.digest, "unnumbered": one.unnumbered}
+            told |= {"interim": one.interim}
             emit(told | {"since": when(one.since), "until": when(one.until) if one.until else None, "text": one.text})
         return
-    rows = [
-        (one.version, when(one.since), when(one.until), one.digest[:16])
-        + ("changed without a new version number" if one.unnumbered else "",)
-        for one in found
-    ]
+    rows = [(one.version, when(one.since), when(one.until), one.digest[:16], _note(one)) for one in found]
     table(("version", "first_seen_in_force", "until", "digest", "note"), rows)
     if not found:
         say("nothing was in force when `publish` or `agreement check` looked")
+
+
+def _note(one: versions.AgreementVersion) -> str:
+    if one.interim:
+        return "with what a later version tightened, while that waited for two persons"
+    return "changed without a new version number" if one.unnumbered else ""
 
 
 def version_of(node: Node, partner: str, version: int, unlike: str) -> Agreement:
@@ -91,7 +100,7 @@ def version_of(node: Node, partner: str, version: int, unlike: str) -> Agreement
 
 def _numbered(found: list[versions.AgreementVersion], partner: str, version: int) -> versions.AgreementVersion:
     for one in reversed(found):
-        if one.version == version:
+        if one.version == version and not one.interim:
             return one
     numbers = ", ".join(str(one) for one in sorted({one.version for one in found})) or "none"
     raise UsageError(f"version {version} of the agreement with {partner} was never in force here; known: {numbers}")

@@ -145,7 +145,8 @@ class _Actor:
         request = urllib.request.Request(address, headers=headers)  # noqa: S310  our own server, on loopback
         with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310  the same
             objects = json.load(answer)["objects"]
-        click.echo(f"  {len(objects)} objects, the first: {json.dumps(objects[0])[:300]} ...")
+        first: dict[str, Any] = next((one for one in objects if one["type"] == "indicator"), {})
+        click.echo(f"  {len(objects)} objects, our Identity among them; an indicator: {json.dumps(first)[:300]} ...")
         return collection
 
     def add_feed(self, name: str, url: str, alias: str, peer: _Actor, user: str, key: str) -> None:

@@ -26,7 +26,7 @@ from threatshare.stix.timestamps import whole_milliseconds
 from threatshare.stix.tlp import tlp_named
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KIND_CODE
-from threatshare.store.lookups import Known, claims_about, evidence_of, known_by_number, ranked
+from threatshare.store.lookups import Known, claims_about, known_by_number, ranked
 from threatshare.triage.merged import Merged, merge
 
 _TYPES = sorted({kind.stix_type for kind in Kind if kind is not Kind.PATTERN})
@@ -42,7 +42,7 @@ _CHUNK = 2_000
     "--max-tlp", type=click.Choice(_LABELS), default="amber+strict", show_default=True, help="Most restrictive marking."
 )
 @click.option("--cap", type=click.IntRange(min=1), help="At most so many, the best first.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File; else stdout.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="File; else stdout.")
 @click.pass_obj
 def export(
     directory: Path,
@@ -148,7 +148,7 @@ def _chunk(conn: Connection, node: Node, numbers: Sequence[int], wanted: _Wanted
 
 def _merged(known: Known, said: Sequence[Claim], wanted: _Wanted, node: Node, now: Micros) -> Merged:
     identity = node.settings.node.identity
-    return merge(known.observable, said, evidence_of(known.cap), identity, wanted.min_score, now)
+    return merge(known.observable, said, known.evidence, identity, wanted.min_score, now)
 
 
 def _blockable(

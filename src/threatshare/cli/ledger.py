@@ -20,11 +20,13 @@ from threatshare.errors import BadValue, UsageError
 from threatshare.model import Micros, micros
 from threatshare.node import Node, opened
 from threatshare.share.anchors import append_anchor, read_anchors
-from threatshare.stix.objects import indicator_id, siem_indicator_id
+from threatshare.share.views import ids_of
 from threatshare.stix.observables import recognise
 from threatshare.stix.timestamps import write_timestamp
 from threatshare.store import ledger as records
 from threatshare.store import reach as reaching
+from threatshare.store.acts import check_acts
+from threatshare.store.collections import collections
 from threatshare.store.connection import Connection
 from threatshare.store.ledger_check import check
 
@@ -75,14 +77,14 @@ def show(
 @click.option(
     "--anchor",
     "anchors",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
     multiple=True,
-    help="File of heads that `ledger anchor` wrote; several times.",
+    help="File of heads that `ledger anchor` wrote, - for stdin; several times.",
 )
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def verify(directory: Path, anchors: tuple[Path, ...], as_json: bool) -> None:
-    """Check that nothing was altered or dropped: rows, entries, releases, anchors.
+    """Check that nothing was altered or dropped: rows, entries, releases, anchors, and the acts of people.
 
     The first problem names the first bad row. Exit code 1: the ledger is broken.
     """
@@ -93,25 +95,29 @@ def verify(directory: Path, anchors: tuple[Path, ...], as_json: bool) -> None:
                 witnessed.setdefault(number, []).extend(hashes)
         with shown("ledger") as advance:
             found = check(conn, witnessed, lambda done: advance(done, "rows verified"))
+        people = check_acts(conn)
+    problems = [*found.problems, *people.problems]
     if as_json:
         emit(
             {
-                "holds": not found.problems,
+                "holds": not problems,
                 "rows": found.rows,
                 "head": found.head._asdict(),
                 "anchors": found.anchors,
-                "problems": found.problems,
-                "more_problems": found.untold,
+                "acts": {"rows": people.rows, "head": people.head._asdict()},
+                "problems": problems,
+                "more_problems": found.untold + people.untold,
             }
         )
     else:
-        for problem in found.problems:
+        for problem in problems:
             click.echo(safe(problem))
-        if found.untold:
-            click.echo(f"... and {found.untold} more")
-        if not found.problems:
+        if found.untold + people.untold:
+            click.echo(f"... and {found.untold + people.untold} more")
+        if not problems:
             click.echo(f"the ledger holds: {found.rows} rows, head {found.head.hash}, {found.anchors} anchors met")
-    if found.problems:
+            click.echo(f"the acts of people hold: {people.rows} rows, head {people.head.hash}")
+    if problems:
         sys.exit(1)
 
 
@@ -137,11 +143,11 @@ def reach(directory: Path, subject: str, as_json: bool) -> None:
 
 
 @ledger.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True))
 @click.option(
     "--with-verifier",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, writable=True),
     help="Write verify_ledger.py into this folder: it checks FILE with Python alone.",
 )
 @click.option("--json", "as_json", is_flag=True)
@@ -166,11 +172,11 @@ def export(directory: Path, file: Path, folder: Path | None, as_json: bool) -> N
 
 
 @ledger.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True))
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def anchor(directory: Path, file: Path, as_json: bool) -> None:
-    """Append the ledger's head to FILE, to be kept where nobody who can change the ledger can change it.
+    """Append the ledger's head to FILE (- for stdout), to be kept where nobody who can change the ledger can change it.
 
     Exit code 1: the ledger is empty.
     """
@@ -180,6 +186,8 @@ def anchor(directory: Path, file: Path, as_json: bool) -> None:
             say("the ledger is empty: nothing was published yet")
             sys.exit(1)
         made = append_anchor(file, node.settings.node.identity, head, node.now())
+    if str(file) == "-":
+        return
     if as_json:
         emit({"number": made.number, "hash": made.hash, "node": made.node, "at": write_timestamp(made.at, 6)})
     else:
@@ -204,8 +212,7 @@ def _ids_of(node: Node, subject: str) -> list[str]:
         observable = recognise(subject)
     except BadValue as problem:
         raise UsageError(f"{subject!r} is neither an object id nor a value: {problem}") from problem
-    us = node.settings.node.identity
-    return [indicator_id(us, observable), siem_indicator_id(us, observable)]
+    return ids_of(collections(node.store.conn), node.settings.node.identity, observable)
 
 
 def _midnight(day: date) -> Micros:

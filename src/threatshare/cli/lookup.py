@@ -66,6 +66,8 @@ def _as_json(answer: Answer) -> dict[str, object]:
         "type": answer.observable.kind.stix_type if answer.observable else None,
         "hash": answer.observable.kind.algorithm if answer.observable else None,
         "known": answer.known,
+        "exercise_only": bool(answer.exercises) and not answer.known,
+        "exercises": list(answer.exercises),
         "score": answer.score.value if answer.score else None,
         "band": answer.score.band if answer.score else None,
         "sources": sorted({one.source for one in answer.claims}),
@@ -73,7 +75,7 @@ def _as_json(answer: Answer) -> dict[str, object]:
         "claims": [
             {
                 "source": one.source,
-                "indicator": one.indicator_id,
+                "indicator": one.indicator_id or None,
                 "origin": one.origin,
                 "reliability": one.reliability,
                 "confidence": one.confidence,
@@ -85,6 +87,8 @@ def _as_json(answer: Answer) -> dict[str, object]:
             }
             for one in answer.claims
         ],
+        "context": [one._asdict() for one in answer.context],
+        "lists": [{"feed": feed, "row": row} for feed, row in answer.lists],
         "seen": [
             {
                 "sensor": one.sensor,
@@ -95,6 +99,16 @@ def _as_json(answer: Answer) -> dict[str, object]:
                 "why": one.why,
             }
             for one in answer.seen
+        ],
+        "feedback": [
+            {
+                "told": one.told,
+                "by": one.by.person,
+                "at": write_timestamp(one.by.at),
+                "reason": one.by.reason,
+                "taken_back": None if one.undone is None else one.undone.person,
+            }
+            for one in answer.feedback
         ],
         "related": [
             {
@@ -117,7 +131,8 @@ def _show(answer: Answer) -> None:
         return
     name = f"{answer.observable.kind}  {defanged(answer.observable.value)}"
     if not answer.known:
-        click.echo(f"{name}  unknown")
+        only = f"exercise data only: {safe('; '.join(answer.exercises))}" if answer.exercises else "unknown"
+        click.echo(f"{name}  {only}")
         return
     if answer.score is None:
         click.echo(f"{name}  no claim about the value itself")
@@ -128,11 +143,21 @@ def _show(answer: Answer) -> None:
             click.echo(f"    {safe(term)}")
         if answer.score.next_change is not None:
             click.echo(f"    leaves its band by time alone on {moment(answer.score.next_change):%Y-%m-%d}")
+    for what in answer.context:
+        names = " ".join(filter(None, (what.name or what.id, *(f"({one})" for one in what.techniques))))
+        click.echo(f"    {safe(what.relation)} {safe(what.type)}: {safe(names)}, says {safe(what.source)}")
+    for feed, row in answer.lists:
+        click.echo(f"    listed by {safe(feed)}" + (f": {defanged(row)}" if row else ""))
+    for text in answer.exercises:
+        click.echo(f"    beside that, {safe(text)}")
     for one in answer.seen:
         click.echo(
             f"    seen by {safe(one.sensor)} as {one.role}, {one.count} times,"
             f" {when(one.first_seen)} to {when(one.last_seen)}: {safe(one.why)}"
         )
+    for said in answer.feedback:
+        back = f" (taken back by {said.undone.person}: {said.undone.reason})" if said.undone is not None else ""
+        click.echo(f"    {said.told} by {safe(said.by.person)}, {when(said.by.at)}: {safe(said.by.reason + back)}")
     for related in answer.related:
         click.echo(
             f"    {related.relation}: {related.observable.kind} {defanged(related.observable.value)}"

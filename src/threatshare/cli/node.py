@@ -10,16 +10,9 @@ import msgspec
 
 from threatshare.cli.output import emit, say
 from threatshare.cli.templates import filled
-from threatshare.config import (
-    AGREEMENTS_DIR,
-    ASSETS_FILE,
-    FEEDS_DIR,
-    NODE_FILE,
-    AssetsFile,
-    Identity,
-    parse_assets,
-)
+from threatshare.config import AGREEMENTS_DIR, ASSETS_FILE, NODE_FILE, AssetsFile, Identity, parse_assets
 from threatshare.errors import ConfigurationError, UsageError
+from threatshare.feed_settings import FEEDS_DIR
 from threatshare.model import CollectionKind, micros
 from threatshare.node import build_node, system_clock
 from threatshare.stix.objects import new_identity_id, sectors

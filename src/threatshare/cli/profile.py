@@ -12,12 +12,15 @@ import click
 import msgspec
 
 from threatshare.cli.output import emit, safe, say, table
-from threatshare.config import NODE_FILE, load_assets, load_settings
+from threatshare.config import NODE_FILE, STORE_FILE, load_assets, load_settings
 from threatshare.errors import UsageError
 from threatshare.policy.agreements import Agreement, load_agreements
-from threatshare.policy.profile_bundles import MAX_FILE, NodeFacts, read_bundle
+from threatshare.policy.disguise import consent_of
+from threatshare.policy.profile_bundles import MAX_FILE, NodeFacts, Record, read_bundle
 from threatshare.policy.profile_rules import records_of
 from threatshare.policy.profiles import SEVERITY, Profile, Report, Rule, check, chosen, load_profiles
+from threatshare.share.delivery_certificates import delivery_certificates
+from threatshare.store.connection import open_reader
 
 
 @click.group()
@@ -116,10 +119,20 @@ def _facts(node: Path | None, partner: str | None) -> NodeFacts:
         return NodeFacts()
     us = load_settings(node).node
     agreement = _agreement(node, partner) if partner is not None else None
-    consent = agreement.outbound.consent if agreement is not None else None
-    return NodeFacts(
-        load_assets(node), us.identity, us.name, consent or "", datetime.now(UTC).date(), records_of(agreement)
-    )
+    consent = consent_of(agreement.outbound) if agreement is not None else None
+    records = records_of(agreement, _certificates(node, partner))
+    return NodeFacts(load_assets(node), us.identity, us.name, consent or "", datetime.now(UTC).date(), records)
+
+
+def _certificates(node: Path, partner: str | None) -> tuple[Record, ...] | None:
+    """Gives the dates of the certificates with which a partner is delivered to, as far as they are known."""
+    if partner is None or not (node / STORE_FILE).exists():
+        return None
+    conn = open_reader(node / STORE_FILE)
+    try:
+        return delivery_certificates(node, conn).get(partner)
+    finally:
+        conn.close()
 
 
 def _agreement(node: Path, partner: str) -> Agreement:

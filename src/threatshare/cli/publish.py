@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from threatshare.cli.output import defanged, emit, safe, say, when
 from threatshare.errors import BadValue, UsageError
+from threatshare.exercises import deserted, examine
 from threatshare.model import Decision, Observable, Reason, Role, Verdict
 from threatshare.node import Node, opened
 from threatshare.publish import publish as let_out
+from threatshare.share.exercise_members import Examined
 from threatshare.share.outlets import PublishReport
-from threatshare.stix.objects import indicator_id, siem_indicator_id
+from threatshare.share.views import ids_of
 from threatshare.stix.observables import recognise
 from threatshare.stix.received import read_object
+from threatshare.store.collections import collections
+from threatshare.store.disguises import our_ids
 from threatshare.store.keys import object_key
 from threatshare.store.objects import current
 from threatshare.store.observations import seen_of
@@ -35,7 +41,9 @@ def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
     with opened(directory) as node:
         if not dry_run:
             node.rescore()
-        report = let_out(node.store, node.outlets(), dry_run)
+        outlets = node.outlets()
+        exercises = examine(node.store, node.facts(), node.identity_object, node.now(), dry_run)
+        report = let_out(node.store, outlets, dry_run)
     if as_json:
         told = {
             "released": report.released,
@@ -48,9 +56,12 @@ def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
                 for what, alias, one, name in report.changes
             ],
         }
+        if exercises:
+            told["exercises"] = [asdict(one) for one in exercises]
         emit(told | ({"dry_run": True} if dry_run else {}))
     else:
         _show(report, dry_run)
+        _show_exercises(exercises)
     if (report.held or report.refused) and not any(report.released.values()):
         sys.exit(1)
 
@@ -72,6 +83,17 @@ def _show(report: PublishReport, dry_run: bool) -> None:
         _show_reasons(_against(decision.reasons))
     if len(report.decisions) > 20:
         say(f"... and {len(report.decisions) - 20} more; see `threatshare review --refused`")
+
+
+def _show_exercises(exercises: Sequence[Examined]) -> None:
+    """Says who has lost an exercise with this run, and what was withdrawn from it."""
+    for one in exercises:
+        for partner, reason in one.excluded:
+            say(f"exercise {one.exercise}: closed to {safe(partner) or 'accounts'}: {safe(reason)}")
+        if one.withdrawn:
+            say(f"exercise {one.exercise}: {one.withdrawn} injects withdrawn")
+        if one.deserted:
+            say(deserted(one.exercise))
 
 
 def _against(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
@@ -143,6 +165,9 @@ def _kept_here(node: Node, observable: Observable) -> list[str]:
 
 def _ids_of(node: Node, subject: str) -> list[str]:
     if "--" in subject:
+        known = our_ids(node.store.conn, subject)
+        if known:
+            return known
         own = sources(node.store.conn).get(OWN)
         body = current(node.store.conn, object_key(node.store.key_of, own.number, subject)) if own else None
         return [read_object(body).id if body else subject]
@@ -150,8 +175,7 @@ def _ids_of(node: Node, subject: str) -> list[str]:
         observable = recognise(subject)
     except BadValue as problem:
         raise UsageError(f"{subject!r} is neither an object id nor a value: {problem}") from problem
-    us = node.settings.node.identity
-    return [indicator_id(us, observable), siem_indicator_id(us, observable)]
+    return ids_of(collections(node.store.conn), node.settings.node.identity, observable)
 
 
 def _aliases_of(node: Node, partner: str) -> set[str]:

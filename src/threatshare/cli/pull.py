@@ -1,164 +1,122 @@
-"""``threatshare pull`` and ``threatshare feed``."""
+"""``threatshare pull``."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
+from threading import Event
+from types import FrameType
 
 import click
 
-from threatshare.cli.output import emit, safe, say, table, when
+from threatshare.cli.authority import process_user
+from threatshare.cli.output import emit, safe, say
 from threatshare.cli.progress import Advance, shown
-from threatshare.cli.templates import toml
-from threatshare.config import FEEDS_DIR, load_feed
 from threatshare.errors import PartnerError, UsageError
-from threatshare.feeds.recognition import kind_of
-from threatshare.model import FeedReport, Tally, Tlp
-from threatshare.node import opened
-from threatshare.store.runs import feed_states
+from threatshare.model import FeedReport, Tally
+from threatshare.node import Node, opened
 
-_LABELS = [tlp.label for tlp in Tlp]
+_STOPPING = b"stopping behind this page; Ctrl-C again stops at once\n"
 
 
 @click.command()
 @click.argument("feeds", nargs=-1)
+@click.option(
+    "--believe",
+    is_flag=True,
+    help="Take what raised an alarm by its size: what shrank or grew tenfold, or holds nothing any more.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a feed, one a line.")
 @click.pass_obj
-def pull(directory: Path, feeds: tuple[str, ...], as_json: bool) -> None:
+def pull(directory: Path, feeds: tuple[str, ...], believe: bool, as_json: bool) -> None:
     """Bring FEEDS in, or all that are enabled.
 
-    Each goes on where its last run stopped. One failing feed never stops the others; exit code 4 tells.
+    Each goes on where its last run stopped. One failing feed never stops the others; exit code 4 tells. A feed that the
+    daemon is pulling right now is left to it; exit code 1. Ctrl-C stops behind the page that is being read.
     """
-    failed: list[FeedReport] = []
-    with opened(directory) as node:
+    if believe and not feeds:
+        raise UsageError("--believe is about feeds that you have looked at: name them")
+    with opened(directory) as node, _interruptible() as stop:
         names = feeds or tuple(name for name, one in node.feeds.items() if one.enabled)
         if not names:
             raise UsageError("there is no feed yet; see `threatshare feed add --help`")
         for name in names:
             node.feed(name)
+        reports = []
         for name in names:
-            with shown(name) as advance:
-                report = node.pull_feed(name, partial(_go_on, advance))
-            if report.status != "ok":
-                failed.append(report)
+            if stop.is_set():
+                break
+            reports.append(_pull_one(node, name, process_user()[1] if believe else None, stop))
             if as_json:
-                emit(asdict(report))
+                emit(asdict(reports[-1]))
             else:
-                _show(report)
+                _show(reports[-1])
         node.store.checkpoint()
+    if stop.is_set():
+        raise click.exceptions.Abort
+    failed = [one for one in reports if one.status == "failed"]
     if failed:
         raise PartnerError("; ".join(f"{one.feed}: {safe(one.error or '')}" for one in failed))
+    if any(one.status == "busy" for one in reports):
+        raise click.exceptions.Exit(1)
 
 
-def _go_on(advance: Advance, tally: Tally) -> bool:
-    advance(tally.objects, f"{tally.new} new, {tally.rejected} rejected")
+def _pull_one(node: Node, name: str, believed_by: str | None, stop: Event) -> FeedReport:
+    settings = node.feed(name)
+    size = _size(node.directory / settings.path) if settings.kind == "stix" and settings.path else None
+    with shown(name) as advance:
+        report = node.pull_feed(name, partial(_go_on, advance, size), believed_by, stop.is_set)
+    for text in report.alarms:
+        if text != report.error:
+            say(f"alarm: {name}: {safe(text)}. See `threatshare feed history {name}`")
+    if report.status == "busy":
+        say(f"{name}: {report.error}; this run leaves it alone")
+    return report
+
+
+def _go_on(advance: Advance, size: int | None, tally: Tally) -> bool:
+    total = tally.about
+    if size is not None and tally.taken:
+        # What has been read so far tells how many objects so many bytes are.
+        total = round(tally.objects * max(size / tally.taken, 1))
+    advance(tally.objects, f"{tally.new} new, {tally.rejected} rejected", total)
     return True
 
 
-def _show(report: FeedReport) -> None:
-    click.echo(
-        f"{report.feed}: {report.status}, {report.objects} objects: {report.new} new, {report.changed} changed,"
-        f" {report.unchanged} unchanged, {report.withdrawn} withdrawn, {report.rejected} rejected"
-        f" in {report.seconds} s"
-    )
+def _size(path: Path) -> int:
+    """Gives the bytes of a bundle, or of all files of a directory."""
+    return sum(one.stat().st_size for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file())
 
 
-@click.group()
-def feed() -> None:
-    """Sources that this node pulls: one file each in ``feeds/``."""
+@contextmanager
+def _interruptible() -> Iterator[Event]:
+    """Has the first Ctrl-C ask for a stop, and the second one end everything at once."""
+    asked = Event()
 
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        # Not through a buffer, in the middle of whose writing a signal may have come.
+        os.write(2, _STOPPING)
 
-@feed.command()
-@click.argument("name")
-@click.argument("address")
-@click.option("--kind", type=click.Choice(["taxii", "stix"]), help="Else recognised from the address.")
-@click.option("--collection", help="TAXII: id or title of the collection, where the address does not name it.")
-@click.option("--user", help="User name.")
-@click.option("--password-env", help="Environment variable that holds the password.")
-@click.option("--password-file", help="File that holds the password.")
-@click.option("--token-env", help="Environment variable that holds a Bearer token.")
-@click.option("--client-cert", help="Client certificate, PEM file.")
-@click.option("--client-key", help="Its key, PEM file.")
-@click.option("--ca-file", help="Certificates to trust instead of the system's.")
-@click.option("--reliability", type=click.Choice(list("ABCDEF")), default="C", show_default=True, help="Admiralty.")
-@click.option(
-    "--default-tlp", type=click.Choice(_LABELS), default="amber+strict", show_default=True, help="Of the unmarked."
-)
-@click.option("--lineage", help="The aggregate that this feed copies; one lineage counts once.")
-@click.option("--every", default="15m", show_default=True, help="Interval, e.g. 30s, 15m, 6h, 1d.")
-@click.option("--jitter", "jitter_seconds", type=click.IntRange(0), default=30, show_default=True, help="Seconds.")
-@click.option("--cron", help="Five fields; replaces --every.")
-@click.option("--allow-private-address", is_flag=True, help="The feed's host may be a private or loopback address.")
-@click.option("--json", "as_json", is_flag=True)
-@click.pass_obj
-def add(directory: Path, /, name: str, address: str, kind: str | None, as_json: bool, **said: object) -> None:
-    """Add a source: ADDRESS is a TAXII server, API root or collection, a bundle's URL, or a path."""
-    if not name.replace("-", "").replace("_", "").isalnum() or name == "own":
-        raise UsageError(f"feed name {name!r}: letters, digits, - and _ are wanted, and not 'own'")
-    local = "://" not in address
-    settings: dict[str, object] = {"kind": kind or kind_of(address)}
-    settings["path" if local else "url"] = str(Path(address).absolute()) if local else address
-    if not local and not said["allow_private_address"] and _names_private_address(address):
-        said["allow_private_address"] = True
-        say(f"{urlsplit(address).hostname} is a private address: allow_private_address was set for this feed.")
-    settings |= {key: value for key, value in said.items() if value is not None and value is not False}
-    with opened(directory) as node:
-        file = node.directory / FEEDS_DIR / f"{name}.toml"
-        if file.exists():
-            raise UsageError(f"{file} exists; change it there")
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("".join(f"{key} = {toml(value)}\n" for key, value in settings.items()), encoding="utf-8")
-        try:
-            load_feed(file)
-        except BaseException:
-            file.unlink()
-            raise
-    if as_json:
-        emit({"feed": name, "file": str(file), **settings})
-    else:
-        click.echo(f"feed  {name} ({settings['kind']})  {file}")
-        say(f"Next: threatshare pull {name}")
-
-
-def _names_private_address(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    before = signal.signal(signal.SIGINT, ask)
     try:
-        return ip_address(host).is_private
-    except ValueError:
-        return host == "localhost"
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-@feed.command("list")
-@click.option("--json", "as_json", is_flag=True)
-@click.pass_obj
-def show(directory: Path, as_json: bool) -> None:
-    """List the feeds and their last runs."""
-    headings = ("feed", "kind", "address", "reliability", "last_success", "failures")
-    with opened(directory) as node:
-        states = feed_states(node.store.conn)
-        rows = []
-        for name, one in node.feeds.items():
-            state = states.get(name)
-            rows.append(
-                (name, one.kind, one.url or one.path, one.reliability)
-                + (when(state.last_success if state else None), state.failures if state else 0)
-            )
-    if as_json:
-        for row in rows:
-            emit(dict(zip(headings, row, strict=True)))
-    else:
-        table(headings, rows)
-
-
-@feed.command()
-@click.argument("name")
-@click.pass_obj
-def remove(directory: Path, name: str) -> None:
-    """Stop pulling a feed; what it said stays, and decays."""
-    with opened(directory) as node:
-        node.feed(name)
-        (node.directory / FEEDS_DIR / f"{name}.toml").unlink()
-    say(f"feed {name} is no longer pulled; its claims stay until they have decayed")
+def _show(report: FeedReport) -> None:
+    if report.status == "busy":
+        return
+    click.echo(
+        f"{report.feed}: {'stopped' if report.stopped else report.status}, {report.objects} objects:"
+        f" {report.new} new, {report.changed} changed, {report.unchanged} unchanged, {report.withdrawn} withdrawn,"
+        f" {report.rejected} rejected in {report.seconds} s"
+    )

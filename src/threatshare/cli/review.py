@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from threatshare.cli.authority import tell
 from threatshare.cli.output import defanged, emit, safe, say, when
+from threatshare.cli.signature import by_whom, signed
 from threatshare.errors import UsageError
 from threatshare.model import Role, Seen
 from threatshare.node import Node, opened
+from threatshare.policy.approvals import needs_two
 from threatshare.review import (
     GROUPINGS,
     Chosen,
@@ -29,6 +31,7 @@ from threatshare.review import (
     keep_as_own,
     keep_unshared,
     select,
+    waiting_for_second,
 )
 from threatshare.store.decisions import Action, ByWhom, Scope, covered_by, decisions
 from threatshare.store.releases import refused
@@ -47,17 +50,6 @@ def _scoped(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--kind", help="Only values of this kind, e.g. ipv4-addr or file:SHA-256."),
         click.option("--network", help="Only this network or registrable domain, as `--by network` shows it."),
         click.option("--sensor", help="Only what this sensor reported, e.g. suricata-eve."),
-    ):
-        command = option(command)
-    return command
-
-
-def _signed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that every decision needs."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True),
-        click.option("--by", "person", help="Who decides; or THREATSHARE_PERSON; else the system's user."),
-        click.option("--reason", required=True, help="Why; kept with the decision."),
     ):
         command = option(command)
     return command
@@ -180,11 +172,14 @@ def show_gate(group: GateGroup, names: Mapping[str, str], as_json: bool) -> None
         emit(
             {"held": "gate", "group": group.id, "collection": group.alias, "rules": group.rules}
             | {"objects": sorted(group.objects), "names": names, "reasons": reasons}
+            | {"persons": 2 if any(map(needs_two, group.rules)) else 1, "approved_by_one": group.halfway}
         )
         return
     click.echo(f"{click.style(group.id, bold=True)}  {group.alias}  {len(group.objects)} objects")
     for text in reasons:
         click.echo(f"    {safe(text)}")
+    for name, count in Counter(group.halfway.values()).items():
+        click.echo(f"    1 of 2, by {safe(name)}: {count} waiting for a second person")
     for one in sorted(group.objects)[:_SOME]:
         click.echo(click.style(f"    e.g. {defanged(names.get(one, ''))}  {one}", dim=True))
 
@@ -197,7 +192,7 @@ def show_gate(group: GateGroup, names: Mapping[str, str], as_json: bool) -> None
 @click.option("--role", type=click.Choice(_ROLES), required=True, help="The part that the values play.")
 @_scoped
 @click.option("--standing", is_flag=True, help="It holds for what comes later too.")
-@_signed
+@signed
 @click.pass_obj
 def assign(
     directory: Path,
@@ -216,7 +211,10 @@ def assign(
     attacker, c2, payload and phish-sender make indicators of them.
     """
     with opened(directory) as node:
-        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
+        chosen, by = (
+            choose(node.store.conn, what, Scope(sensor, network, kind)),
+            by_whom(directory, node, person, reason),
+        )
         told = carry_out(node, chosen, Action.ASSIGN, Role(role), by, standing)
     _tell(Action.ASSIGN, by, told, as_json)
 
@@ -225,7 +223,7 @@ def assign(
 @click.argument("what", nargs=-1)
 @_scoped
 @click.option("--standing", is_flag=True, help="It holds for what comes later too.")
-@_signed
+@signed
 @click.pass_obj
 def reject(
     directory: Path,
@@ -240,19 +238,26 @@ def reject(
 ) -> None:
     """Say that held values are no indicators, or that held objects shall not go out."""
     with opened(directory) as node:
-        chosen, by = choose(node.store.conn, what, Scope(sensor, network, kind)), _by(node, person, reason)
+        chosen, by = (
+            choose(node.store.conn, what, Scope(sensor, network, kind)),
+            by_whom(directory, node, person, reason),
+        )
         told = carry_out(node, chosen, Action.REJECT, Role.THIRD_PARTY, by, standing)
     _tell(Action.REJECT, by, told, as_json)
 
 
 @review.command()
 @click.argument("what", nargs=-1, required=True)
-@_signed
+@signed
 @click.pass_obj
 def approve(directory: Path, what: tuple[str, ...], reason: str, person: str | None, as_json: bool) -> None:
-    """Let held objects out: WHAT names groups or objects. What a rule refuses, nobody can approve."""
+    """Let held objects out: WHAT names groups or objects. What a rule refuses, nobody can approve.
+
+    What is held because it may be somebody's private data, or is free text, waits until a second, different person
+    has approved it as well.
+    """
     with opened(directory) as node:
-        chosen, by = choose(node.store.conn, what, Scope()), _by(node, person, reason)
+        chosen, by = choose(node.store.conn, what, Scope()), by_whom(directory, node, person, reason)
         told = carry_out(node, chosen, Action.APPROVE, None, by, False)
     _tell(Action.APPROVE, by, told, as_json)
 
@@ -261,7 +266,7 @@ def approve(directory: Path, what: tuple[str, ...], reason: str, person: str | N
 @click.argument("what", nargs=-1)
 @_scoped
 @click.option("--whole-network", is_flag=True, help="Add the network or domain of --network, not each value.")
-@_signed
+@signed
 @click.pass_obj
 def own(
     directory: Path,
@@ -279,7 +284,7 @@ def own(
         raise click.UsageError("--whole-network needs --network")
     with opened(directory) as node:
         chosen = choose(node.store.conn, what, Scope(sensor, network, kind), unheld=True)
-        by = _by(node, person, reason)
+        by = by_whom(directory, node, person, reason)
         keep_as_own(directory, chosen.observables, by, network if whole_network else None)
         told = carry_out(node, chosen, Action.OWN, Role.VICTIM_ASSET, by, False)
     _tell(Action.OWN, by, told, as_json)
@@ -288,7 +293,7 @@ def own(
 @review.command("never-share")
 @click.argument("what", nargs=-1)
 @_scoped
-@_signed
+@signed
 @click.pass_obj
 def never_share(
     directory: Path,
@@ -303,7 +308,7 @@ def never_share(
     """Say that held values never leave: they are added to never-share.toml."""
     with opened(directory) as node:
         chosen = choose(node.store.conn, what, Scope(sensor, network, kind), unheld=True)
-        by = _by(node, person, reason)
+        by = by_whom(directory, node, person, reason)
         keep_unshared(directory, chosen.observables, by)
         told = carry_out(node, chosen, Action.NEVER_SHARE, Role.THIRD_PARTY, by, False)
     _tell(Action.NEVER_SHARE, by, told, as_json)
@@ -311,12 +316,12 @@ def never_share(
 
 @review.command()
 @click.argument("number", type=int)
-@_signed
+@signed
 @click.pass_obj
 def end(directory: Path, number: int, reason: str, person: str | None, as_json: bool) -> None:
     """End a standing decision: what it has decided stays, what comes is held again."""
     with opened(directory) as node:
-        by = _by(node, person, reason)
+        by = by_whom(directory, node, person, reason)
         end_standing(node.store, number, by)
     _tell(Action.END, by, {"decision": number}, as_json)
 
@@ -340,7 +345,7 @@ def show_decisions(directory: Path, standing: bool, limit: int, as_json: bool) -
         if as_json:
             emit(
                 {"decision": one.number, "at": when(one.by.at), "by": one.by.person, "reason": one.by.reason}
-                | {"action": one.action, "role": one.role, "scope": scope}
+                | {"login": one.by.login, "action": one.action, "role": one.role, "scope": scope}
                 | {"standing": one.standing, "covered": one.covered, "what": what}
             )
         else:
@@ -368,7 +373,7 @@ def walk(directory: Path, person: str | None) -> None:
     from threatshare.cli.review_walk import walk_through
 
     with opened(directory) as node:
-        walk_through(node, lambda reason: _by(node, person, reason))
+        walk_through(node, lambda reason: by_whom(directory, node, person, reason))
 
 
 def carry_out(
@@ -379,6 +384,7 @@ def carry_out(
         raise UsageError("objects that the gate holds are approved or rejected, nothing else")
     if chosen.values and action is Action.APPROVE:
         raise UsageError("values of unknown role are not approved: `review assign --role` says what they are")
+    before = max((one.number for one in decisions(node.store.conn, 1)), default=0)
     told: dict[str, object] = {
         "values": len(chosen.observables),
         "objects": len({one for _, ids in chosen.objects for one in ids}),
@@ -387,8 +393,15 @@ def carry_out(
         report = decide_roles(node.store, node.own, chosen.values, action, role, by, chosen.scope, standing)
         told |= {one: report.number(one) for one in ("new", "updated", "unchanged")}
         told |= {"sightings": len(report.sightings), "refused": len(report.refused)}
+    waiting = 0
     for group, ids in chosen.objects:
         decide_releases(node.store, group, ids, action, by)
+        waiting += waiting_for_second(node.store.conn, group, ids) if action is Action.APPROVE else 0
+    if any(needs_two(rule) for group, _ in chosen.objects for rule in group.rules):
+        told["waiting"] = waiting
+    for one in decisions(node.store.conn, 1 + len(chosen.objects)):
+        if one.number > before:
+            tell("decisions", one.number)
     return told
 
 
@@ -397,12 +410,5 @@ def _tell(action: Action, by: ByWhom, told: dict[str, object], as_json: bool) ->
         emit({"action": action, "by": by.person} | told)
     else:
         say(f"{action} by {by.person}: " + ", ".join(f"{count} {name}" for name, count in told.items() if count))
-
-
-def _by(node: Node, person: str | None, reason: str) -> ByWhom:
-    name = person or os.environ.get("THREATSHARE_PERSON") or getpass.getuser()
-    if not reason.strip():
-        raise UsageError("a decision needs a reason")
-    if not (reason + name).isprintable():
-        raise UsageError("a name or reason holds characters that cannot be printed; write it on one line")
-    return ByWhom(name.strip(), reason.strip(), node.now())
+        if told.get("waiting"):
+            say("1 of 2: what is waiting goes out once a second, different person has approved it as well")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import click
 
+from threatshare.cli.authority import NotAllowed, require
 from threatshare.cli.output import defanged, safe, say, when
 from threatshare.cli.review import BY, carry_out, names_of, show_gate, show_group
 from threatshare.errors import UsageError
@@ -29,6 +30,8 @@ _VALUE_HELP = (
     "a attacker  c c2  p payload  f phish sender  k known indicator  |  r reject  o ours  n never share  |  "
     "v values  Enter next  q quit"
 )
+_SCREENFUL = 40
+"""Lines that are printed before a key is waited for."""
 _GATE_HELP = "y approve  r reject  |  v objects  Enter next  q quit"
 
 
@@ -62,21 +65,22 @@ def _ask(help_line: str, act: Callable[[str], bool]) -> None:
         try:
             if act(key):
                 return
-        except UsageError as problem:
+        except (UsageError, NotAllowed) as problem:
             say(str(problem))
 
 
 def _decide_values(node: Node, group: Group, sign: Sign, key: str) -> bool:
     if key == "v":
         seen = select(node.store.conn, group.scope)
-        lines = (f"{defanged(one.observable.value)}  {one.count} times, last {when(one.last_seen)}\n" for one in seen)
-        click.echo_via_pager(lines)
+        _print(f"{defanged(one.observable.value)}  {one.count} times, last {when(one.last_seen)}" for one in seen)
+        say(_VALUE_HELP)
         return False
     role = _ROLE_KEYS.get(key)
     action = {"r": Action.REJECT, "o": Action.OWN, "n": Action.NEVER_SHARE}.get(key, Action.ASSIGN)
     if role is None and action is Action.ASSIGN:
         say(_VALUE_HELP)
         return False
+    require(node.directory, f"review {action}")
     reason = _reason(f"{action} {role or ''}".strip(), group.values)
     if reason is None:
         say(_VALUE_HELP)
@@ -94,12 +98,14 @@ def _decide_values(node: Node, group: Group, sign: Sign, key: str) -> bool:
 
 def _decide_objects(node: Node, gate: GateGroup, sign: Sign, key: str) -> bool:
     if key == "v":
-        click.echo_via_pager(f"{one}  since {when(release.at)}\n" for one, release in sorted(gate.objects.items()))
+        _print(f"{safe(one)}  since {when(release.at)}" for one, release in sorted(gate.objects.items()))
+        say(_GATE_HELP)
         return False
     action = {"y": Action.APPROVE, "r": Action.REJECT}.get(key)
     if action is None:
         say(_GATE_HELP)
         return False
+    require(node.directory, f"review {action}")
     reason = _reason(action, len(gate.objects))
     if reason is None:
         say(_GATE_HELP)
@@ -107,6 +113,19 @@ def _decide_objects(node: Node, gate: GateGroup, sign: Sign, key: str) -> bool:
     chosen = Chosen([], [(gate, frozenset(gate.objects))], Scope())
     _tell(carry_out(node, chosen, action, None, sign(reason), False))
     return True
+
+
+def _print(lines: Iterable[str]) -> None:
+    """Prints lines a screenful at a time.
+
+    No pager does it: from one, whoever runs this through sudo had a shell as the account that the node belongs to.
+    """
+    for number, line in enumerate(lines):
+        if number and number % _SCREENFUL == 0:
+            click.echo(click.style("more? [y/n]", dim=True))
+            if click.getchar() not in ("y", " ", "\r", "\n"):
+                return
+        click.echo(line)
 
 
 def _reason(what: str, count: int) -> str | None:

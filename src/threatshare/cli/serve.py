@@ -6,21 +6,34 @@ import logging
 import sys
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import click
 import structlog
 
-from threatshare.config import load_settings
-from threatshare.errors import UsageError
+from threatshare.config import Serve, load_settings
+from threatshare.errors import ConfigurationError, UsageError
 from threatshare.node import ServerApp, opened
+from threatshare.share.accesslog import check_access_log
+from threatshare.share.settings import serve_settings
+
+if TYPE_CHECKING:
+    from threatshare.share.server import Tls
+
+_PEM = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
 @click.option("--host", help="Else serve.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Else serve.port; 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(min=1), help="Else serve.workers.")
-@click.option("--certfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="TLS certificate, PEM.")
-@click.option("--keyfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its key, PEM.")
+@click.option("--certfile", type=_PEM, help="TLS certificate with its chain, PEM; else serve.tls_certificate.")
+@click.option("--keyfile", type=_PEM, help="Its key, PEM; else serve.tls_key.")
+@click.option(
+    "--client-authority",
+    type=_PEM,
+    help="Let in none but clients with a certificate of this authority, PEM; else serve.tls_client_authority.",
+)
 @click.option("--with-parent", is_flag=True, help="End when the process that started it ends, as the daemon wants.")
 @click.pass_obj
 def serve(
@@ -30,21 +43,59 @@ def serve(
     workers: int | None,
     certfile: Path | None,
     keyfile: Path | None,
+    client_authority: Path | None,
     with_parent: bool,
 ) -> None:
-    """Run the TAXII server in the foreground; SIGTERM stops it cleanly.
+    """Run the TAXII server in the foreground.
 
-    One line on stderr, "listening on URL", tells when it accepts requests.
+    One line on stderr, "listening on URL", tells when it accepts requests. SIGTERM lets the requests under way be
+    finished and stops it with exit code 0. SIGHUP has configuration, certificates and keys read anew, and "reloaded"
+    tells so; no request is refused meanwhile. Where what is read cannot be served with, the server says why and goes on
+    as it was. Address and number of workers stay until it is started again.
+
+    /health says that it answers, /ready that it can do its work, /metrics how much it does, to an account that was
+    given that right.
     """
     from threatshare.share import server
 
     if (certfile is None) != (keyfile is None):
         raise UsageError("--certfile and --keyfile go together")
     _configure_logs()
-    settings = load_settings(directory).serve
-    tls = server.Tls(certfile, keyfile) if certfile and keyfile else None
+    node = directory.absolute()
+
+    def reread() -> server.Tls | None:
+        settings = load_settings(node)
+        made = serve_settings(settings.node.name, settings.serve, node)
+        if made.access_log is not None:
+            check_access_log(made.access_log)
+        return _tls(settings.serve, node, certfile, keyfile, client_authority)
+
+    tls, settings = reread(), load_settings(node).serve
     address = server.Address(host or settings.host, settings.port if port is None else port, tls)
-    server.serve(ServerApp(directory.absolute()), address, workers or settings.workers, with_parent=with_parent)
+    app = ServerApp(node, certfile.absolute() if certfile else None)
+    server.serve(app, address, workers or settings.workers, with_parent=with_parent, reread=reread)
+
+
+def _tls(
+    settings: Serve, directory: Path, certificate: Path | None, key: Path | None, authority: Path | None
+) -> Tls | None:
+    """Gives the files that TLS is spoken with, those of the command line first; checked, so that they serve."""
+    from threatshare.share.certificates import check_pair
+    from threatshare.share.server import Tls
+
+    if certificate is None or key is None:
+        if (settings.tls_certificate is None) != (settings.tls_key is None):
+            raise ConfigurationError("serve.tls_certificate and serve.tls_key go together: set both or neither")
+        certificate = directory / settings.tls_certificate if settings.tls_certificate else None
+        key = directory / settings.tls_key if settings.tls_key else None
+    if authority is None and settings.tls_client_authority is not None:
+        authority = directory / settings.tls_client_authority
+    if certificate is None or key is None:
+        if authority is not None:
+            raise ConfigurationError("an authority of client certificates takes TLS: name a certificate and its key")
+        return None
+    check_pair(certificate, key, authority)
+    return Tls(certificate.absolute(), key.absolute(), authority.absolute() if authority else None)
 
 
 @click.command()
@@ -56,7 +107,8 @@ def serve(
 def daemon(directory: Path, host: str | None, port: int | None, workers: int | None, no_serve: bool) -> None:
     """Run schedule and TAXII server together: pulls, publishing, due score changes.
 
-    SIGTERM finishes what is under way and exits with 0.
+    SIGTERM finishes what is under way and exits with 0. SIGHUP has the server read configuration, certificates and
+    keys anew; files of feeds and agreements are read anew whenever they are used.
     """
     from threatshare.daemon import Daemon, server_command
 

@@ -15,12 +15,11 @@ import os
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from threatshare.errors import PartnerError
+from threatshare.feeds.conditional import cursor_text, fetch, read_cursor
 from threatshare.feeds.content import BadContent, scan, split
 from threatshare.feeds.session import Answer, PartnerSession, shown
 from threatshare.model import Micros
@@ -60,17 +59,6 @@ class _DiskCursor(Struct):
     """By name relative to the feed's path."""
 
 
-class _WebCursor(Struct, omit_defaults=True):
-    url: str | None = None
-    """Digest of the address: a cursor is of no use for another one."""
-    etag: str | None = None
-    last_modified: str | None = None
-    digest: str | None = None
-
-
-_Cursor = TypeVar("_Cursor", bound=Struct)
-
-
 class _Batch:
     """Collects objects until they make a page, by number or by bytes."""
 
@@ -104,7 +92,7 @@ class DiskFeed:
 
     def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
         """Yields the objects of files that are new or changed; raises PartnerError at the end for those with faults."""
-        before = _read_cursor(cursor, _DiskCursor()).files
+        before = read_cursor(cursor, _DiskCursor()).files
         files = self._files()
         # A file that is gone leaves the cursor; one that has changed keeps its old stamp until it is done.
         done = {name: before[name] for name, _ in files if name in before}
@@ -116,14 +104,14 @@ class DiskFeed:
                 if stamp.digest != _digest_of(before.get(name)):
                     for one in self._objects(file, stamp.size):
                         if batch.add(one):
-                            yield Page(batch.take(), _text(_DiskCursor(done)))
+                            yield Page(batch.take(), cursor_text(_DiskCursor(done)))
                 done[name] = stamp
             except BadContent as problem:
                 faults.append(f"{file}: {problem}")
             except OSError as problem:
                 faults.append(f"{file}: {problem.strerror or problem}")
         if batch.objects or done != before:
-            yield Page(batch.take(), _text(_DiskCursor(done)))
+            yield Page(batch.take(), cursor_text(_DiskCursor(done)))
         if faults:
             raise PartnerError(f"feed {self._name}: {_listed(faults)}")
 
@@ -159,46 +147,25 @@ class WebFeed:
         self._url = url
         self._open = open_session
         self._page_size = page_size
-        self._key = blake2b(url.encode(), digest_size=8).hexdigest()
 
     def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
         """Yields the objects if they have changed; the cursor moves with the last page only.
 
         Raises PartnerError at the first fault.
         """
-        before = _read_cursor(cursor, _WebCursor())
-        if before.url != self._key:
-            before = _WebCursor()
-        answer = self._fetch(before)
-        if answer.status == 304:
-            return
-        after = _WebCursor(
-            self._key,
-            answer.headers.get("ETag"),
-            answer.headers.get("Last-Modified"),
-            blake2b(answer.body, digest_size=16).hexdigest(),
+        found = fetch(
+            self._url,
+            cursor,
+            self._open,
+            place=f"feed {self._name}",
+            accept="application/stix+json, application/json;q=0.9, */*;q=0.1",
+            media_types=_is_json,
         )
-        if after.digest == before.digest:
-            if after != before:
-                yield Page([], _text(after), answer.wire_bytes)
-            return
-        yield from self._paged(answer, _text(before), _text(after))
-
-    def _fetch(self, before: _WebCursor) -> Answer:
-        conditions = {"If-None-Match": before.etag, "If-Modified-Since": before.last_modified}
-        session = self._open()
-        try:
-            return session.get(
-                self._url,
-                place=f"feed {self._name}",
-                media_types=_is_json,
-                headers={
-                    "Accept": "application/stix+json, application/json;q=0.9, */*;q=0.1",
-                    **{name: value for name, value in conditions.items() if value},
-                },
-            )
-        finally:
-            session.close()
+        after = cursor_text(found.after)
+        if found.answer is not None:
+            yield from self._paged(found.answer, cursor_text(found.before), after)
+        elif found.after != found.before:
+            yield Page([], after, found.wire_bytes)
 
     def _paged(self, answer: Answer, before: str, after: str) -> Iterator[Page]:
         batch = _Batch(self._page_size)
@@ -236,17 +203,3 @@ def _digest_of(stamp: _FileStamp | None) -> str | None:
 def _listed(faults: list[str]) -> str:
     more = len(faults) - _SHOWN_FAULTS
     return "; ".join(faults[:_SHOWN_FAULTS]) + (f"; and {more} more files" if more > 0 else "")
-
-
-def _read_cursor(text: str | None, empty: _Cursor) -> _Cursor:
-    """Reads a cursor; one of another kind of feed is as good as none."""
-    if text is None:
-        return empty
-    try:
-        return msgspec.json.decode(text, type=type(empty))
-    except msgspec.DecodeError:
-        return empty
-
-
-def _text(cursor: Struct) -> str:
-    return msgspec.json.encode(cursor).decode()

@@ -56,6 +56,7 @@ def split(text: bytes) -> Iterator[bytes]:
     """Yields the objects of a text in memory; raises BadContent.
 
     It does so before the first object if the text is not whole JSON, or as ``scan`` does if it has very many parts.
+    An object that the parser cannot read (too many levels, NaN) does not spoil the others: it is yielded as it stands.
     """
     if text.count(b",") > _MANY:
         yield from scan(BytesIO(text), len(text))
@@ -68,6 +69,9 @@ def split(text: bytes) -> Iterator[bytes]:
             return
         top = _top.decode(body)
     except UNREADABLE as problem:
+        if _is_sound_around_objects(body):
+            yield from scan(BytesIO(body), len(body))
+            return
         # The parser names the byte of every fault but this one.
         where = f" at byte {len(text)}" if "truncated" in str(problem) else ""
         raise BadContent(f"{problem}{where}") from problem
@@ -77,6 +81,15 @@ def split(text: bytes) -> Iterator[bytes]:
         raise BadContent("neither a STIX bundle, nor an array of objects, nor an object with a type")
     elif top.type != "bundle":
         yield body.strip()
+
+
+def _is_sound_around_objects(text: bytes) -> bool:
+    try:
+        for _ in scan(BytesIO(text), len(text)):
+            pass
+    except BadContent:
+        return False
+    return True
 
 
 def check_number(text: bytes, most: int) -> None:

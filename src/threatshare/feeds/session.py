@@ -6,7 +6,7 @@ say (``egress`` sees to time, wire bytes and addresses; this file to redirects, 
     redirect to another host, port or scheme    refused: credentials go to the configured address only
     any Content-Encoding but one gzip           refused; gzip is inflated piece by piece under the byte limit
     429, 503                                    ``Busy`` with the seconds that the server asks for
-    any other status than 200, or an expected 304   ``BadStatus``
+    any other status than 200, or 206 or 304 that was asked for   ``BadStatus``
     another media type than asked for           refused
 
 A POST is never redirected, and any 2xx is an answer to it: what it means is for the caller to judge.
@@ -50,6 +50,8 @@ from threatshare.ports import Clock
 MAX_RETRY_AFTER = 3600.0
 """Seconds; a server cannot silence a feed for longer."""
 _MAX_REDIRECTS = 5
+_MOST_SHOWN = 300
+"""Characters of an address in a message."""
 _MAX_ERROR_BYTES = 64 * 1024
 """Read of what comes with a status that is no success."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -87,7 +89,7 @@ class Answer:
     """What a server answered, read completely and inflated."""
 
     status: int
-    """200, or 304 where a condition was sent; of a POST any 2xx."""
+    """200, or 206 where a range was asked for, or 304 where a condition was sent; of a POST any 2xx."""
     headers: Mapping[str, str]
     """Keys in any case."""
     body: bytes = field(repr=False)
@@ -97,9 +99,9 @@ class Answer:
 
 
 def shown(url: str) -> str:
-    """Gives an address for messages: without userinfo, query and fragment, all of which may hold keys."""
+    """Gives an address for messages: without userinfo, query and fragment, which may hold keys, and cut short."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:_MOST_SHOWN]
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -249,7 +251,8 @@ class PartnerSession:
         if status == 304 and conditional:
             return Answer(status, response.headers, b"", self._guard.received, request.url)
         self._check_busy(response, at)
-        if status != 200:
+        ranged = any(name.lower() == "range" for name in request.headers)
+        if status != 200 and not (status == 206 and ranged):
             advice = _ADVICE.get(status)
             raise BadStatus(f"{at}: HTTP {status}" + (f"; {advice}" if advice else ""), status)
         media_type = response.headers.get("Content-Type", "")

@@ -10,16 +10,21 @@ added while we were reading is passed over.
 
     fault                                      what happens
     `next` that this run has already seen      the page's objects are given, the cursor stays, PartnerError
-    `more` without `next`                      the same (OpenTAXII's manifest does so for ever)
+    the same `next` with every page            followed while other objects come, but not kept in the cursor: it counts
+                                               what was asked for (medallion), and would pass over what did not arrive
+    `more` without `next`                      asked on behind the page's newest date (TAXII 2.1 §3.5); where that does
+                                               not move on (OpenTAXII's manifest), as with a `next` seen before
     a second page in a row without objects     PartnerError; one is let pass: some servers filter after paging
     more pages than max_pages                  PartnerError; the next run goes on from there
     `next` of an earlier run is refused        the listing starts again at its added_after (cursors may expire)
+    `next` is refused after half a minute      the same, behind the newest date (medallion: 30 s from the first page)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import msgspec
@@ -41,6 +46,10 @@ MAX_OBJECTS = 100_000
 """Of one page, whatever ``limit`` it was asked with."""
 _MAX_NEXT = 4096
 """Characters of a server's ``next``."""
+_LIFE = timedelta(seconds=20)
+"""What a ``next`` lives at least; refused sooner, it is a fault."""
+_TICK: Micros = 1_000
+"""What servers may cut off the date that they tell: a listing that starts again behind it asks from so much before."""
 _EXPIRED = frozenset({400, 404, 410})
 """What servers answer to a ``next`` that they no longer know; medallion 400."""
 
@@ -61,7 +70,7 @@ class Position(Struct, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class Taken:
     """One answer, split."""
 
     objects: list[bytes]
@@ -73,6 +82,9 @@ class _Taken:
 
 class TaxiiFeed:
     """Brings one collection; implements ``ports.FeedClient``."""
+
+    kind = "taxii"
+    """As in the feed's settings."""
 
     def __init__(
         self,
@@ -95,16 +107,20 @@ class TaxiiFeed:
         self._max_pages = max_pages
         self._max_objects = max_objects
         self._clock = clock
-        self._digest = blake2b(f"{url} {collection}".encode(), digest_size=8).hexdigest()
+        whose = f"{url} {collection}" if self.kind == "taxii" else f"{self.kind} {url} {collection}"
+        self._digest = blake2b(whose.encode(), digest_size=8).hexdigest()
 
     def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
         """Yields pages until the listing is complete; raises PartnerError at the first fault."""
         session = self._open()
         try:
-            collection = find_collection(session, self._url, self._collection, f"feed {self._name}")
+            collection = self._find(session)
             yield from self._listing(collection, self._start(cursor, now))
         finally:
             session.close()
+
+    def _find(self, session: PartnerSession) -> Collection:
+        return find_collection(session, self._url, self._collection, f"feed {self._name}")
 
     def _start(self, cursor: str | None, now: Micros) -> Position:
         fresh = Position(began=write_timestamp(now, 6), feed=self._digest)
@@ -120,46 +136,68 @@ class TaxiiFeed:
 
     def _listing(self, collection: Collection, start: Position) -> Iterator[Page]:
         trail = _Trail(start.next)
-        at = start
+        at = saved = start
+        told, began = None, self._clock()
         for number in range(1, self._max_pages + 1):
             place = f"feed {self._name}, page {number}"
             try:
                 answer = self._ask(collection, at, place)
             except BadStatus as refused:
-                if number > 1 or at.next is None or refused.status not in _EXPIRED:
+                again = None
+                if refused.status in _EXPIRED and at.next is not None:
+                    again = _from_start(at) if number == 1 else self._behind(at, told, began)
+                if again is None:
                     raise
-                at = msgspec.structs.replace(at, next=None, last=None)
-                trail = _Trail(None)
+                at = saved = again
+                trail, told, began = _Trail(None), None, self._clock()
                 continue
             taken = self._split(answer, f"{place}: {shown(collection.objects_url)}")
             del answer
+            behind = _behind_date(at, taken)
+            if behind is not None:
+                yield Page(taken.objects, position_text(behind), taken.wire_bytes)
+                at = saved = behind
+                continue
             after = advance(at, taken.last, taken.next if taken.more else None, got_objects=bool(taken.objects))
             fault = trail.fault(taken)
             if fault is not None:
                 if taken.objects:
-                    yield Page(taken.objects, _text(at), taken.wire_bytes)
+                    yield Page(taken.objects, position_text(saved), taken.wire_bytes)
                 raise PartnerError(f"{place}: {shown(collection.objects_url)}: {fault}")
-            if taken.objects or (after.added_after, after.next) != (at.added_after, at.next):
-                yield Page(taken.objects, _text(after), taken.wire_bytes)
+            saved, before = _from_start(at) if taken.more and trail.counts else after, saved
+            if taken.objects or (saved.added_after, saved.next) != (before.added_after, before.next):
+                yield Page(taken.objects, position_text(saved), taken.wire_bytes)
             if not taken.more:
                 return
-            at = after
+            at, told = after, taken.last
         raise PartnerError(
             f"feed {self._name}: {shown(collection.objects_url)}: more than {self._max_pages} pages in one run; "
             "the next run goes on from there. Raise max_pages or page_size if the collection is that large"
         )
 
+    def _behind(self, at: Position, told: str | None, began: datetime) -> Position | None:
+        """Gives where a listing starts again whose ``next`` of this run is refused; None where that is a fault.
+
+        ``told``: the date of the newest page, ``began``: when the first one was asked for.
+        """
+        if told is None or self._clock() - began < _LIFE:
+            return None
+        after = write_timestamp(read_timestamp(told) - _TICK, 6)
+        if at.added_after is not None and read_timestamp(after) <= read_timestamp(at.added_after):
+            return None
+        return msgspec.structs.replace(at, added_after=after, next=None, last=None)
+
     def _ask(self, collection: Collection, at: Position, place: str) -> Answer:
-        asked = {"added_after": at.added_after, "limit": self._page_size, "next": at.next}
+        asked = {"added_after": sent_date(at.added_after), "limit": self._page_size, "next": at.next}
         return get_page(collection, place, {name: value for name, value in asked.items() if value is not None})
 
-    def _split(self, answer: Answer, place: str) -> _Taken:
+    def _split(self, answer: Answer, place: str) -> Taken:
         try:
             check_number(answer.body, self._max_objects)
             objects, more, following = split_envelope(answer.body)
         except (BadContent, BadValue, UnicodeDecodeError) as problem:
             raise PartnerError(f"{place}: {problem}") from problem
-        return _Taken(
+        return Taken(
             objects,
             more,
             None if following is None else str(following),
@@ -184,10 +222,14 @@ class _Trail:
     def __init__(self, first: str | None) -> None:
         self._seen: set[bytes] = set()
         self._empty_before = False
+        self._given: str | None = None
+        self._ends: list[bytes] = []
+        self.counts = False
+        """Whether the server gives the same ``next`` with every page, and counts how often it was asked with it."""
         if first is not None:
             self._seen.add(_digest(first))
 
-    def fault(self, taken: _Taken) -> str | None:
+    def fault(self, taken: Taken) -> str | None:
         """Says what is wrong with how a page goes on; None where it may be followed or is the last."""
         if not taken.more:
             return None
@@ -196,7 +238,10 @@ class _Trail:
         if len(taken.next) > _MAX_NEXT:
             return f"`next` has {len(taken.next)} characters, at most {_MAX_NEXT} are taken"
         mark = _digest(taken.next)
-        if mark in self._seen:
+        ends = taken.objects[:1] + taken.objects[-1:]
+        self.counts = taken.next == self._given and ends != self._ends
+        self._given, self._ends = taken.next, ends
+        if mark in self._seen and not self.counts:
             return "`next` repeats: the server leads in a circle"
         if not taken.objects and self._empty_before:
             return "two pages in a row without objects, and `more` of them"
@@ -217,6 +262,27 @@ def advance(at: Position, last: str | None, following: str | None, *, got_object
     return Position(added_after=_later(at.added_after, newest), feed=at.feed)
 
 
+def sent_date(added_after: str | None) -> str | None:
+    """Gives a date as it is sent: as the server wrote it, but with a fraction, without which some do not read it."""
+    if added_after is None or "." in added_after or not added_after.endswith("Z"):
+        return added_after
+    return f"{added_after[:-1]}.000000Z"
+
+
+def _from_start(at: Position) -> Position:
+    """Gives the beginning of a listing."""
+    return msgspec.structs.replace(at, next=None, last=None)
+
+
+def _behind_date(at: Position, taken: Taken) -> Position | None:
+    """Gives where a listing goes on that has more but no ``next``: behind its newest date; None where that stands."""
+    if not taken.more or taken.next or not taken.objects or taken.last is None:
+        return None
+    if at.added_after is not None and read_timestamp(taken.last) <= read_timestamp(at.added_after):
+        return None
+    return msgspec.structs.replace(at, added_after=taken.last, next=None, last=None)
+
+
 def _before(began: str | None) -> str | None:
     return None if began is None else write_timestamp(read_timestamp(began) - MARGIN, 6)
 
@@ -231,5 +297,6 @@ def _digest(text: str) -> bytes:
     return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-def _text(position: Position) -> str:
+def position_text(position: Position) -> str:
+    """Gives the cursor's text."""
     return msgspec.json.encode(position).decode()

@@ -10,31 +10,40 @@ What real servers say differently from the specification is put right before the
     `max_content_length` missing or text         taken as 10 MiB, or as the number that it is
     the answer to a POST                         see ``taxii_status``; 200 and 201 count as 202
 
-A root on another host is refused by the session: credentials go to the configured address only.
+A server of TAXII 2.0 is told apart, and named in the error: it is never spoken to in 2.0 unasked. A root on
+another host is refused by the session: credentials go to the configured address only.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
+from taxii2client import v21
 from taxii2client.common import _HTTPConnection
 from taxii2client.exceptions import TAXIIServiceException, ValidationError
-from taxii2client.v21 import ApiRoot, Server
-from taxii2client.v21 import Collection as _LibraryCollection
 
 from threatshare.errors import PartnerError
 from threatshare.feeds.content import UNREADABLE
 from threatshare.feeds.session import Answer, BadStatus, PartnerSession, shown
+from threatshare.feeds.taxii_media import (
+    MEDIA_TYPE,
+    OBJECTS_20,
+    OLDER,
+    RESOURCES_20,
+    is_json,
+    is_stix,
+    is_taxii_20,
+    is_taxii_21,
+)
 from threatshare.feeds.taxii_status import Status, read_status
 
-MEDIA_TYPE = "application/taxii+json;version=2.1"
-_MAX_RESOURCE_BYTES = 4 * 1024 * 1024
+DISCOVERY, DISCOVERY_20 = "/taxii2/", "/taxii/"
+MAX_RESOURCE_BYTES = 4 * 1024 * 1024
 """Of a discovery, API root or collections resource."""
 _MAX_STATUS_BYTES = 32 * 1024 * 1024
 """Of a status resource, which may name every object of an envelope."""
@@ -90,14 +99,14 @@ class WritableCollection(Struct, frozen=True):
     """Bytes of one POST that the root takes."""
 
 
-class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no types
+class Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no types
     """Answers the library's requests: resources as mended mappings, a page of objects as our ``Answer``."""
 
     def __init__(self, session: PartnerSession, place: str) -> None:
         super().__init__(version="2.1")
         # Whatever else of the library sends something, sends it over guarded sockets too.
         self.session = session.http
-        self._partner = session
+        self.partner = session
         self.place = place
         """Feed and page, for messages."""
         self.status_id: str | None = None
@@ -108,20 +117,35 @@ class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no 
         page = url.endswith("/objects/")
         if self.status_id is not None and url.endswith(f"/status/{self.status_id}/"):
             return self._status(url)
-        answer = self._partner.get(
-            url,
-            place=self.place,
-            media_types=is_taxii,
-            headers={"Accept": MEDIA_TYPE},
-            params=params,
-            max_bytes=None if page else _MAX_RESOURCE_BYTES,
-        )
-        if page:
-            return answer
         try:
-            return _mended_collections(answer) if url.endswith("/collections/") else _mended_resource(answer)
-        except (*UNREADABLE, ValueError) as problem:
-            raise PartnerError(f"{self.place}: {shown(url)}: no TAXII 2.1 resource: {problem}") from problem
+            answer = self.partner.get(
+                url,
+                place=self.place,
+                media_types=is_taxii_21,
+                headers={"Accept": MEDIA_TYPE},
+                params=params,
+                max_bytes=None if page else MAX_RESOURCE_BYTES,
+            )
+        except BadStatus as refused:
+            if self._is_older(url, refused.status):
+                raise PartnerError(f"{self.place}: {shown(url)}: HTTP {refused.status}; {OLDER}") from None
+            raise
+        return answer if page else mended(answer, url, self.place)
+
+    def _is_older(self, url: str, status: int) -> bool:
+        """Tells whether a server that refuses 2.1 answers in 2.0, by asking it so once more."""
+        if status in (404, 406) and urlsplit(url).path == DISCOVERY:
+            url = urljoin(url, DISCOVERY_20)
+        elif status != 406:
+            return False
+        asked = {"Accept": f"{RESOURCES_20}, {OBJECTS_20}"}
+        if url.endswith("/objects/"):
+            asked["Range"] = "items=0-0"
+        try:
+            self.partner.get(url, place=self.place, media_types=is_taxii_20, headers=asked)
+        except PartnerError:
+            return False
+        return True
 
     def post(
         self,
@@ -132,19 +156,19 @@ class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no 
     ) -> Any:
         """Sends an envelope over the hardened session; gives its status, made consistent."""
         sent = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
-        answer = self._partner.post(url, body["data"], place=self.place, headers=sent, max_bytes=_MAX_STATUS_BYTES)
+        answer = self.partner.post(url, body["data"], place=self.place, headers=sent, max_bytes=_MAX_STATUS_BYTES)
         media_type = answer.headers.get("Content-Type", "")
         # A page of some proxy is no receipt: only JSON is, or nothing at all.
-        if answer.body.strip() and not _is_json(media_type):
+        if answer.body.strip() and not is_json(media_type):
             raise PartnerError(f"{self.place}: {shown(url)}: unexpected media type {media_type[:80]!r} after a POST")
         found = read_status(answer.body)
         return (found or Status(None, complete=True, failed=0, pending=0)).resource() | {"told": found is not None}
 
     def _status(self, url: str) -> dict[str, Any]:
-        answer = self._partner.get(
+        answer = self.partner.get(
             url,
             place=self.place,
-            media_types=_is_json,
+            media_types=is_json,
             headers={"Accept": MEDIA_TYPE},
             max_bytes=_MAX_STATUS_BYTES,
         )
@@ -152,27 +176,6 @@ class _Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no 
         if found is None:
             raise PartnerError(f"{self.place}: {shown(url)}: no TAXII 2.1 status resource")
         return found.resource()
-
-
-def is_taxii(content_type: str) -> bool:
-    """Tells whether a Content-Type header names TAXII 2.1; without a version it is taken as 2.1."""
-    header = Message()
-    header["Content-Type"] = content_type
-    return header.get_content_type() == "application/taxii+json" and header.get_param("version", "2.1") == "2.1"
-
-
-def _is_json(content_type: str) -> bool:
-    header = Message()
-    header["Content-Type"] = content_type
-    kind = header.get_content_type()
-    return kind.endswith(("+json", "/json")) if content_type else False
-
-
-def _is_stix(media_type: str) -> bool:
-    header = Message()
-    header["Content-Type"] = media_type
-    known = header.get_content_type() in ("application/stix+json", "application/vnd.oasis.stix+json")
-    return known and header.get_param("version", "2.1") == "2.1"
 
 
 def get_page(collection: Collection, place: str, filters: Mapping[str, Any]) -> Answer:
@@ -207,19 +210,19 @@ def find_writable(session: PartnerSession, url: str, wanted: str | None, place: 
     A collection's own address is looked up in its root's list, which alone says what may be written.
     Raises PartnerError, naming what there is.
     """
-    conn = _Connection(session, place)
-    address = _directory(url)
+    conn = Connection(session, place)
+    address = directory(url)
     direct = _COLLECTION_URL(address)
     if direct is not None:
         address, wanted = direct[1].rpartition("collections/")[0], wanted or unquote(direct[2])
     try:
         offered = list(_offered(conn, address, lambda one: _named(one, wanted) and one.can_write))
         library = _choice(offered, wanted, "write to", place, address)
-        root = ApiRoot(library.url.rpartition("collections/")[0], conn=conn)
+        root = v21.ApiRoot(library.url.rpartition("collections/")[0], conn=conn)
         most = int(root.max_content_length)
     except (TAXIIServiceException, ValidationError) as problem:
         raise PartnerError(f"{place}: {shown(address)}: {problem}") from problem
-    if library.media_types and not any(map(_is_stix, library.media_types)):
+    if library.media_types and not any(map(is_stix, library.media_types)):
         takes = ", ".join(library.media_types)[:200]
         raise PartnerError(f"{place}: {shown(library.url)} takes no STIX 2.1. It takes: {takes!r}")
     return WritableCollection(library, root, most)
@@ -232,17 +235,23 @@ def find_collection(session: PartnerSession, url: str, wanted: str | None, place
     address; a bare host means its ``/taxii2/`` (TAXII 2.1 §1.4.1). ``wanted`` is an id, alias or title; None
     takes the only readable collection.
     """
-    conn = _Connection(session, place)
-    address = _directory(url)
+    return seek(Connection(session, place), v21, directory(url), wanted)
+
+
+def seek(conn: Connection, library: Any, address: str, wanted: str | None) -> Collection:
+    """Finds the collection as ``find_collection`` does, from an address that ends in a slash.
+
+    ``library`` is taxii2-client's module of the protocol's version, and ``conn`` speaks that version.
+    """
     direct = _COLLECTION_URL(address)
     if direct is not None:
         known = {"id": direct[2], "title": unquote(direct[2]), "can_read": True, "can_write": False}
-        return _readable(_LibraryCollection(direct[1], conn=conn, collection_info=known))
+        return _readable(library.Collection(direct[1], conn=conn, collection_info=known))
     try:
-        offered = list(_offered(conn, address, lambda one: _named(one, wanted)))
+        offered = list(_offered(conn, address, lambda one: _named(one, wanted), library))
     except (TAXIIServiceException, ValidationError) as problem:
-        raise PartnerError(f"{place}: {shown(address)}: {problem}") from problem
-    return _readable(_choice(offered, wanted, "read", place, address))
+        raise PartnerError(f"{conn.place}: {shown(address)}: {problem}") from problem
+    return _readable(_choice(offered, wanted, "read", conn.place, address))
 
 
 def _choice(offered: list[Any], wanted: str | None, verb: str, place: str, address: str) -> Any:
@@ -262,24 +271,25 @@ def _choice(offered: list[Any], wanted: str | None, verb: str, place: str, addre
 
 
 def _named(one: Any, wanted: str | None) -> bool:
-    return wanted is None or wanted in (one.id, one.alias, one.title)
+    # Collections of TAXII 2.0 have no alias.
+    return wanted is None or wanted in (one.id, getattr(one, "alias", None), one.title)
 
 
 def _readable(library: Any) -> Collection:
     return Collection(library, library.objects_url)
 
 
-def _offered(conn: _Connection, address: str, enough: Callable[[Any], bool]) -> Iterator[Any]:
+def _offered(conn: Connection, address: str, enough: Callable[[Any], bool], library: Any = v21) -> Iterator[Any]:
     """Gives the library's collections, root by root, the default first, up to the root that has the wanted one."""
-    server = Server(address, conn=conn)
+    server = library.Server(address, conn=conn)
     if server.custom_properties.get("versions"):
-        yield from ApiRoot(address, conn=conn).collections
+        yield from library.ApiRoot(address, conn=conn).collections
         return
     default = server.default.url
     roots = [default, *(root.url for root in server.api_roots if root.url != default)]
     for root in roots:
         try:
-            collections = ApiRoot(root, conn=conn).collections
+            collections = library.ApiRoot(root, conn=conn).collections
         except BadStatus:
             # Servers advertise roots that an account may not see, or that are gone.
             if root == default:
@@ -288,6 +298,17 @@ def _offered(conn: _Connection, address: str, enough: Callable[[Any], bool]) -> 
         yield from collections
         if any(map(enough, collections)):
             return
+
+
+def mended(answer: Answer, url: str, place: str) -> dict[str, Any]:
+    """Gives a discovery, API root or collections resource as the library takes it; raises PartnerError.
+
+    ``url`` is what was asked for, which tells which of them it is.
+    """
+    try:
+        return _mended_collections(answer) if url.endswith("/collections/") else _mended_resource(answer)
+    except (*UNREADABLE, ValueError) as problem:
+        raise PartnerError(f"{place}: {shown(url)}: no TAXII resource: {problem}") from problem
 
 
 def _mended_resource(answer: Answer) -> dict[str, Any]:
@@ -315,7 +336,7 @@ def _root_url(base: str, text: str) -> str:
     home = urlsplit(base)
     if home.scheme == "https" and absolute.scheme == "http" and absolute.hostname == home.hostname:
         absolute = absolute._replace(scheme=home.scheme, netloc=home.netloc)
-    return _directory(urlunsplit(absolute))
+    return directory(urlunsplit(absolute))
 
 
 def _mended_collections(answer: Answer) -> dict[str, Any]:
@@ -338,11 +359,11 @@ def _mended_collections(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _directory(url: str) -> str:
+def directory(url: str, discovery: str = DISCOVERY) -> str:
     """Ends an address with a slash, as every TAXII address does; a bare host becomes its discovery address.
 
     An API root's list of collections stands for the root.
     """
     parts = urlsplit(url)
     path = parts.path.rstrip("/").removesuffix("/collections") + "/"
-    return urlunsplit(parts._replace(path="/taxii2/" if path == "/" else path))
+    return urlunsplit(parts._replace(path=discovery if path == "/" else path))

@@ -21,6 +21,7 @@ from threatshare.stix.objects import (
     sighting_id,
     written,
 )
+from threatshare.stix.opinions import Ground, OpinionFacts, opinion, opinion_id
 from threatshare.stix.received import read_object
 from threatshare.stix.timestamps import read_timestamp, whole_milliseconds
 from threatshare.triage.benign import documentation, hard_benign
@@ -37,6 +38,8 @@ class Own:
     """Marking of what is found now; what was once marked more restrictively stays so."""
     confidence: int
     """Of findings that state none."""
+    exercises: bool = False
+    """Whether this node is for exercises: what is tagged as of one is then held, elsewhere taken no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,22 @@ def assert_sighting(
         return written(sighting(facts))
 
     return _renewed(sighting_id(own.identity, sighted), build, before, now)
+
+
+def assert_opinion(
+    own: Own, indicator_id: str, marked: Tlp, ground: Ground, one_of_several: bool, before: bytes | None, now: Micros
+) -> Assertion:
+    """Builds our opinion on somebody's indicator, marked no less restrictively than that.
+
+    ``one_of_several``: it names more values than the one that is meant.
+    """
+
+    def build(created: Micros, modified: Micros) -> bytes:
+        tlp = max(marked, _marking(own.tlp, before))
+        facts = OpinionFacts(indicator_id, own.identity, created, modified, ground, one_of_several, tlp)
+        return written(opinion(facts))
+
+    return _renewed(opinion_id(own.identity, indicator_id), build, before, now)
 
 
 def _marking(tlp: Tlp, before: bytes | None) -> Tlp:

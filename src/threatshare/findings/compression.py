@@ -19,6 +19,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -271,7 +272,10 @@ def _gunzipped(source: _Counted) -> Iterator[bytes]:
 
 def _unzstd(source: _Counted) -> Iterator[bytes]:
     """Yields what a zstd file holds, all its frames one after the other (RFC 8878 §3.1)."""
-    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+    if sys.version_info >= (3, 14):
+        from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+    else:
+        from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
     options: dict[int, int] = {DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
     data = source.read(_TAKEN)

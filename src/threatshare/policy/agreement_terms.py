@@ -19,9 +19,11 @@ from msgspec.structs import FieldInfo, fields
 
 from threatshare.config import Percent, Positive, Reliability, TlpLabel
 from threatshare.model import Tlp
+from threatshare.stix.ais import Consent
 
 Name = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
+ProfileName = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,40}$")]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 
 May = Literal["may", "must-not"]
@@ -34,12 +36,7 @@ Action = Literal[
     "externally-visible-indirect-actions",
     "externally-visible-direct-actions",
 ]
-ObjectType = Literal["indicator", "sighting"]
-Consent = Literal[
-    "ais-consent-everyone", "ais-consent-everyone-cisa-proprietary", "ais-consent-usg", "ais-consent-none"
-]
-"""The labels of the submitter's Identity that carry consent, as MITRE's elevator writes them (sharing rules §1.3)."""
-
+ObjectType = Literal["indicator", "sighting", "report", "grouping", "opinion"]
 _TLP = {tlp.label: tlp for tlp in Tlp}
 
 
@@ -57,7 +54,7 @@ class Outbound(Struct, frozen=True, forbid_unknown_fields=True):
     collections: tuple[str, ...] | None = None
     """Aliases of the collections that it covers; without it all of this partner's."""
     attribution: Attribution = "may"
-    """Whether objects name us; under ``must-not`` nothing leaves that does."""
+    """Whether objects name us; under ``must-not`` they come from another identity, with ids and times of its own."""
     exercise_only: bool = False
     """Whether only nodes with the purpose ``exercise`` may send anything."""
     approval: Literal["auto", "human"] = "auto"
@@ -65,9 +62,12 @@ class Outbound(Struct, frozen=True, forbid_unknown_fields=True):
     max_age_days: Days | None = None
     """Nothing leaves or stays with the partner that was last changed more days ago; without it of any age."""
     anonymise_as: Text | None = None
-    """The name under which we appear where we are not to be named; for the record."""
+    """The name under which we appear where we are not to be named; without it ``Anonymous organisation``."""
     consent: Consent | None = None
-    """How far AIS may show who we are, as the label of our identity; for the profile of the partner."""
+    """How far AIS may show who we are, as the label of our identity where the profile wants one; under
+    ``ais-consent-none`` the partner is not told who we are, as under ``attribution = "must-not"``."""
+    profile: ProfileName | None = None
+    """What the partner wants of a submission: the profile to which everything that leaves keeps (``profile list``)."""
 
     @property
     def ceiling(self) -> Tlp:
@@ -183,6 +183,15 @@ class Feedback(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it is told what of its intelligence we have seen."""
 
 
+class Checkin(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[checkin]``: the regular exchange on how it goes; warned of, and changes no decision."""
+
+    every_days: Days | None = None
+    """Days from one check-in to the next, counted from the last that was recorded; without it none is agreed."""
+    next_exercise: date | None = None
+    """Day of the next joint exercise; for the record."""
+
+
 class IepMetadata(Struct, frozen=True, forbid_unknown_fields=True):
     """``[iep]``: how the agreement is called as a policy of FIRST's IEP 2.0; for the record."""
 
@@ -233,6 +242,10 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
     exit: Exit = Exit()
     feedback: Feedback = Feedback()
     iep: IepMetadata = IepMetadata()
+    partner_type: Literal["federal", "state", "isac", "isao", "peer", "vendor", "internal", "other"] = "peer"
+    """What the partner is: a federal or state agency, an ISAC or ISAO, a peer, a vendor, a part of our own
+    organisation; for the record."""
+    checkin: Checkin = Checkin()
 
     @property
     def senders(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from threatshare.model import Tlp
 from threatshare.policy.agreement_terms import Agreement, Inbound, Outbound
 from threatshare.policy.agreements import digest_of, in_force_until, standing, warnings
+from threatshare.policy.disguise import ANONYMOUS, wants_disguise
 
 Effect = Literal["narrower", "wider", "other"]
 
@@ -22,6 +23,16 @@ _KINDS = {
     "tou": "terms of use",
     "code": "code of conduct",
     "interconnection": "interconnection agreement",
+}
+_TYPES = {
+    "federal": "a federal agency",
+    "state": "a state or local agency",
+    "isac": "an ISAC",
+    "isao": "an ISAO",
+    "peer": "a peer",
+    "vendor": "a vendor",
+    "internal": "a part of our own organisation",
+    "other": "of another type",
 }
 _ACTION_WORDS = {
     "none": "We may not act on it.",
@@ -38,7 +49,7 @@ _ONWARD_NAME = {
 }
 _MAY = {"may": "allowed", "must-not": "not allowed"}
 _MUST = {"must": "required", "may": "not required"}
-_TLP_ORDER = [tlp.label for tlp in Tlp]
+TLP_ORDER = [tlp.label for tlp in Tlp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,12 @@ class Change:
         return f"{self.key}: {_shown(self.before)} -> {_shown(self.after)}{effect}"
 
 
-def in_words(agreement: Agreement, today: date) -> list[Section]:
-    """Gives what an agreement says on a day: whether it is in force, what may leave and what not, whom to call."""
+def in_words(agreement: Agreement, today: date, known: Agreement | None = None) -> list[Section]:
+    """Gives what an agreement says on a day: whether it is in force, what may leave and what not, whom to call.
+
+    ``known`` is the same with contacts as they were reached since (``policy.appointments``).
+    """
+    known = known or agreement
     sections = [
         Section("The agreement", tuple(_paper(agreement))),
         Section("In force", tuple(_force(agreement, today))),
@@ -77,8 +92,8 @@ def in_words(agreement: Agreement, today: date) -> list[Section]:
         Section("What may not leave", tuple(_may_not_leave(agreement.outbound))),
         Section("What comes from it", tuple(_comes_in(agreement.inbound))),
         Section("What is owed", tuple(_owed(agreement))),
-        Section("Whom to call", tuple(_contacts(agreement))),
-        Section("To see to", tuple(warnings(agreement, today))),
+        Section("Whom to call", tuple(_contacts(known))),
+        Section("To see to", tuple(warnings(known, today))),
     ]
     return [one for one in sections if one.lines]
 
@@ -87,8 +102,8 @@ def changes(before: Agreement, after: Agreement) -> list[Change]:
     """Gives every term that differs, in the order of the file's keys; values are those of JSON."""
     return [
         Change(key, _json(old), _json(new), _effect(key, old, new))
-        for key in _keys(before)
-        for old, new in ((_at(before, key), _at(after, key)),)
+        for key in keys_of(before)
+        for old, new in ((value_at(before, key), value_at(after, key)),)
         if old != new
     ]
 
@@ -101,6 +116,7 @@ def _paper(agreement: Agreement) -> Iterator[str]:
         yield f"Signed on {agreement.signed_on}{by}."
     if agreement.document_sha256 is not None:
         yield f"The signed document's SHA-256 is {agreement.document_sha256}."
+    yield f"The partner is {_TYPES[agreement.partner_type]}."
     if agreement.owner is not None:
         yield f"Looked after here by {agreement.owner}."
     yield f"Digest of these terms: {digest_of(agreement)}."
@@ -141,17 +157,18 @@ def _may_leave(outbound: Outbound, partner: str) -> Iterator[str]:
     yield f"Through {where} of {partner}'s."
     if outbound.approval == "human":
         yield "Each object only after a person here has approved it by name."
+    if outbound.profile is not None:
+        yield f"Only what keeps to the profile {outbound.profile} (`profile show {outbound.profile}`)."
     if outbound.attribution == "must":
         yield "Objects name us."
-    if outbound.attribution == "may":
+    if outbound.attribution == "may" and not wants_disguise(outbound):
         yield "Objects may name us."
 
 
 def _may_not_leave(outbound: Outbound) -> Iterator[str]:
     yield f"Anything marked above TLP:{outbound.max_tlp.upper()}, or with a marking that cannot be read."
-    if outbound.attribution == "must-not":
-        known = f"; we appear as {outbound.anonymise_as}" if outbound.anonymise_as else ""
-        yield f"Anything that names us{known}."
+    if wants_disguise(outbound):
+        yield f"Anything that names us; we appear as {outbound.anonymise_as or ANONYMOUS}."
     if outbound.exercise_only:
         yield "Live data: the agreement is for exercises only."
     yield "What others gave us, but for what the agreements with them let go on at TLP:CLEAR or GREEN."
@@ -200,6 +217,10 @@ def _owed(agreement: Agreement) -> Iterator[str]:
         yield f"False positives are answered within {feedback.fp_sla_hours} hours."
     if feedback.sightings_back:
         yield "We tell what of its intelligence we have seen."
+    if agreement.checkin.every_days is not None:
+        yield f"Both sides check in every {agreement.checkin.every_days} days."
+    if agreement.checkin.next_exercise is not None:
+        yield f"The next joint exercise is on {agreement.checkin.next_exercise}."
 
 
 def _contacts(agreement: Agreement) -> Iterator[str]:
@@ -215,12 +236,12 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(words)
 
 
-def _keys(terms: Struct, prefix: str = "") -> Iterator[str]:
+def keys_of(terms: Struct, prefix: str = "") -> Iterator[str]:
     """Yields every key there is, dotted; a list of tables is one."""
     for name in terms.__struct_fields__:
         value = getattr(terms, name)
         if isinstance(value, Struct):
-            yield from _keys(value, f"{prefix}{name}.")
+            yield from keys_of(value, f"{prefix}{name}.")
         else:
             yield prefix + name
 
@@ -239,7 +260,8 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _at(agreement: Agreement, key: str) -> Any:
+def value_at(agreement: Agreement, key: str) -> Any:
+    """Gives what stands at a dotted key."""
     value: Any = agreement
     for name in key.split("."):
         value = getattr(value, name)
@@ -266,13 +288,13 @@ _ORDERS: Mapping[str, Any] = {
     "effective_from": lambda day: -day.toordinal(),
     "expires_on": lambda day: day,
     "signed_on": lambda day: day is not None,
-    "outbound.max_tlp": _TLP_ORDER.index,
+    "outbound.max_tlp": TLP_ORDER.index,
     "outbound.min_score": lambda score: -score,
     "outbound.exercise_only": lambda only: not only,
     "outbound.approval": lambda by: by == "auto",
     "outbound.max_age_days": lambda days: float("inf") if days is None else days,
-    "inbound.default_tlp": lambda label: -_TLP_ORDER.index(label),
-    "inbound.onward_max_tlp": lambda label: -1 if label is None else _TLP_ORDER.index(label),
+    "inbound.default_tlp": lambda label: -TLP_ORDER.index(label),
+    "inbound.onward_max_tlp": lambda label: -1 if label is None else TLP_ORDER.index(label),
     "inbound.permitted_actions": list(_ACTION_WORDS).index,
     "inbound.may_block": bool,
     "inbound.retention_days": lambda days: float("inf") if days is None else days,

@@ -23,6 +23,7 @@ from threatshare.policy.agreement_files import (
 from threatshare.policy.agreement_terms import (
     Agreement,
     Breach,
+    Checkin,
     Contact,
     Event,
     Exit,
@@ -40,6 +41,7 @@ __all__ = [
     "WARN_DAYS",
     "Agreement",
     "Breach",
+    "Checkin",
     "Contact",
     "Event",
     "Exit",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,13 +14,22 @@ from threatshare.config import OwnAssets, Purpose
 from threatshare.errors import BadValue
 from threatshare.model import CollectionKind, Marking, Observable, Tlp
 from threatshare.policy.agreements import Agreement
+from threatshare.policy.disguise import Disguise
+from threatshare.policy.exercises import ExerciseTerms
 from threatshare.policy.markings import NOT_DEFINED, effective, marking_of
 from threatshare.policy.never_share import NeverShare
+
+if TYPE_CHECKING:
+    from threatshare.policy.profile_bundles import Record
+    from threatshare.policy.profiles import Profile
 
 OWN = "own"
 """The source of what we made ourselves."""
 INSIDE = frozenset({CollectionKind.INTERNAL, CollectionKind.SIEM})
 """Collections for our own organisation."""
+
+_GO_ALONG = frozenset({"identity", "marking-definition"})
+_INTRODUCTORY = frozenset({"location", "relationship"})
 
 _read = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -34,6 +43,10 @@ class Audience:
     kind: CollectionKind
     agreement: Agreement | None = None
     """With the partner, where it is for one."""
+    exercise: ExerciseTerms | None = None
+    """Of a collection for an exercise: its terms. The gate is asked once for each partner in it."""
+    disguise: Disguise | None = None
+    """Who we are for it, where it is not told who we are."""
 
     @property
     def inside(self) -> bool:
@@ -49,6 +62,8 @@ class Audience:
         """
         if self.kind is CollectionKind.PARTNER:
             return self.agreement.outbound.ceiling if self.agreement is not None else None
+        if self.kind is CollectionKind.EXERCISE and self.exercise is not None and self.agreement is not None:
+            return min(self.agreement.outbound.ceiling, self.exercise.tlp)
         return Tlp.AMBER_STRICT if self.inside else None
 
 
@@ -71,12 +86,21 @@ class Candidate:
     score: int | None = None
     """Our score of the observable; None: there is none."""
     approved: Mapping[str, str] = field(default_factory=dict)
-    """By rule id: who released it although that rule holds it, as ``NAME on DATE: reason``."""
+    """By ``approvals.approval_key``: who released it although a rule holds it, as ``NAME on DATE: reason``."""
+    references: frozenset[str] | None = None
+    """For a report: ids, as the audience knows them, of objects that it holds; None: nobody has looked."""
+    edition: str = ""
+    """For a report: ``report_rules.edition_of`` the version that we wrote, whatever became of ids on the way."""
 
     @property
     def type(self) -> str:
         """The STIX type; empty where it has none."""
         return str(self.content.get("type", ""))
+
+    @property
+    def goes_along(self) -> bool:
+        """Whether it carries no intelligence: a marking, or who made something; of ours also where we are."""
+        return self.type in _GO_ALONG or (self.source == OWN and self.type in _INTRODUCTORY)
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,14 @@ class Facts:
     """What never goes to another organisation."""
     privacy_key: bytes = field(default=b"", repr=False)
     """The secret under which private values are hashed; without it reasons give no hashes."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """Every profile that can be read, by name."""
+    certificates: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
+    """By partner, the certificates with which we deliver to it, as far as their dates are known."""
+    our_name: str = ""
+    """Our organisation's name; empty: not told."""
+    our_place: tuple[str, str] | None = None
+    """Where we are: ISO 3166-1 country and ISO 3166-2 area."""
 
     def agreement_with(self, sender: str) -> Agreement | None:
         """Gives the agreement with whoever stands behind a feed, an account or an identity."""
@@ -103,6 +135,17 @@ class Facts:
     @cached_property
     def _by_sender(self) -> dict[str, Agreement]:
         return {sender: one for one in self.agreements.values() for sender in one.senders}
+
+
+def identity_for(audience: Audience, facts: Facts) -> str:
+    """Gives the id of the Identity by which an audience knows us."""
+    return audience.disguise.identity if audience.disguise is not None else facts.our_identity
+
+
+def profile_for(audience: Audience, facts: Facts) -> Profile | None:
+    """Gives the profile that an audience's agreement names; None where it names none, or one that cannot be read."""
+    name = audience.agreement.outbound.profile if audience.agreement is not None else None
+    return facts.profiles.get(name) if name is not None else None
 
 
 def candidate_of(

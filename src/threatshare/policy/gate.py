@@ -16,14 +16,26 @@ import msgspec
 
 from threatshare.errors import BadValue
 from threatshare.model import CollectionKind, Decision, Marking, Micros, Observable, Reason, Tlp, Verdict
-from threatshare.policy import rules, terms_rules
+from threatshare.policy import profile_rules, report_rules, rules, terms_rules
 from threatshare.policy.agreements import Agreement, standing
-from threatshare.policy.candidates import OWN, Audience, Candidate, Facts, candidate_of
+from threatshare.policy.approvals import approval_key
+from threatshare.policy.candidates import (
+    OWN,
+    Audience,
+    Candidate,
+    Facts,
+    candidate_of,
+    identity_for,
+    profile_for,
+)
+from threatshare.policy.disguise_rules import anonymity
 from threatshare.policy.marking_rules import marking_terms
 from threatshare.policy.markings import NOT_DEFINED, marking_of
 from threatshare.policy.never_share import NeverShare
 from threatshare.policy.privacy import never_share, privacy
+from threatshare.policy.profiles import digest
 from threatshare.policy.served import SERVED_BYTES, second_look, version_of
+from threatshare.stix.exercise import bears_label, defines_exercise
 from threatshare.stix.patterns import pattern_of
 from threatshare.stix.received import Received
 from threatshare.stix.timestamps import read_timestamp
@@ -42,6 +54,7 @@ __all__ = [
     "clear_withdrawal",
     "decide",
     "may_exchange",
+    "may_exchange_live",
     "may_export",
     "policy_of",
 ]
@@ -62,16 +75,20 @@ RULES: tuple[Rule, ...] = (
     never_share,
     rules.reserved,
     rules.allowed_fields,
+    anonymity,
     privacy,
     rules.validity,
     rules.minimum_score,
     terms_rules.maximum_age,
     rules.object_type,
+    report_rules.references,
+    report_rules.report_text,
     terms_rules.approval,
+    profile_rules.profile,
 )
 """In the order in which reasons are shown; the verdict does not depend on it."""
 
-RULES_VERSION = 5
+RULES_VERSION = 6
 """Raised with every change of what the rules let out: what was released is then examined anew."""
 
 WITHDRAWAL = "withdrawal"
@@ -134,7 +151,7 @@ def decide(candidate: Candidate, audience: Audience, facts: Facts) -> Decision:
     """Decides whether an object may leave for an audience; the most restrictive verdict, with every rule's reasons.
 
     Where a rule holds the object and a person has released it from that rule, the reason releases and names the
-    person. What a rule refuses nobody releases.
+    person. What a rule refuses nobody releases, nor what a report names and its audience does not have.
     """
     reasons: list[Reason] = []
     for rule in RULES:
@@ -155,13 +172,16 @@ def clear(candidate: Candidate, body: bytes, audience: Audience, facts: Facts) -
     return Decision(Verdict.REFUSE, (*decision.reasons, *found))
 
 
-def clear_withdrawal(body: bytes, released: bytes, audience: Audience, facts: Facts) -> Cleared | Decision:
+def clear_withdrawal(
+    body: bytes, released: bytes, audience: Audience, facts: Facts, identity: str | None = None
+) -> Cleared | Decision:
     """Clears a revoked version of what the audience already has.
 
     ``released`` is the version that was served to it last, as the store holds it. A withdrawal says
     nothing new, so it goes out also where the object itself no longer may: under an expired
     agreement, a lowered ceiling, for what turned out to be ours. It must be of our own making and
-    differ from the released version in nothing but its time, its validity and ``revoked``.
+    differ from the released version in nothing but its time, its validity and ``revoked``. ``identity`` is the one
+    under which it was released, where that is not the one that the audience knows us by now.
     """
     try:
         now, before = _read(body), _read(released)
@@ -178,7 +198,8 @@ def clear_withdrawal(body: bytes, released: bytes, audience: Audience, facts: Fa
         faults.append("is not revoked")
     if not later:
         faults.append("is not modified later than what was released")
-    if facts.our_identity not in (now.get("created_by_ref"), now.get("id")):
+    ours = {facts.our_identity, identity_for(audience, facts), identity or facts.our_identity}
+    if ours.isdisjoint((now.get("created_by_ref"), now.get("id"))):
         faults.append("is not ours, and only its creator withdraws an object")
     if _write(now) != body:
         faults.append("is not written as our writer writes")
@@ -205,14 +226,23 @@ def may_exchange(raw: bytes, received: Received) -> str | None:
     return None
 
 
+def may_exchange_live(raw: bytes, received: Received) -> str | None:
+    """Gives the reason as ``may_exchange`` does, and refuses what is of an exercise: for nodes not made for them."""
+    if bears_label(received.labels) or defines_exercise(raw, received):
+        return f"{received.id}: exercise data has no place among live data; post it into the exercise's collection"
+    return may_exchange(raw, received)
+
+
 def policy_of(audience: Audience, facts: Facts) -> bytes:
     """Gives a digest of all that decisions for an audience depend on beside the object itself.
 
     While it stays the same, so do the decisions; it changes with an agreement's terms, with the day on
     which one begins or ends (under a greatest age with each day), with own assets, with the never-share list, and
-    with the rules. A person's release is no part of it: it belongs to one object, which is then decided anew.
+    with the rules, with the profile that an agreement names, with the dates of what it wants on record, and with who
+    we are for the audience. A person's release is no part of it: it belongs to one object, which is then decided anew.
+    Nor is an object's own ``valid_until``: what stands ends then by itself, without a decision.
     """
-    agreement = audience.agreement
+    agreement, profile, disguise = audience.agreement, profile_for(audience, facts), audience.disguise
     terms = (
         RULES_VERSION,
         (audience.name, audience.kind.value, _standing_of(audience, facts)),
@@ -226,6 +256,9 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
             (name, _onward_of(one), sorted(one.senders), bool(standing(one, facts.today)))
             for name, one in sorted(facts.agreements.items())
         ],
+        (digest(profile), profile_rules.records_standing(audience, facts), facts.our_name) if profile else None,
+        (disguise.identity, disguise.name, disguise.hidden_name) if disguise is not None else None,
+        (sorted(facts.own.organisations), facts.own.mail_servers) if disguise is not None else None,
     )
     return sha256(_write(terms)).digest()
 
@@ -248,7 +281,8 @@ _OF_VALUES: tuple[Rule, ...] = (rules.own_assets_declared, rules.own_asset, neve
 
 
 def _released(reason: Reason, approved: Mapping[str, str]) -> Reason:
-    who = approved.get(reason.rule) if reason.verdict is Verdict.HOLD else None
+    lifts = reason.verdict is Verdict.HOLD and reason.rule not in report_rules.NEVER_LIFTED
+    who = approved.get(approval_key(reason)) if lifts else None
     return reason if who is None else Reason(reason.rule, Verdict.RELEASE, f"{reason.text}; released by {who}")
 
 

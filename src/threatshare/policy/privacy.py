@@ -22,6 +22,7 @@ from threatshare.policy.candidates import OWN, Audience, Candidate, Facts
 from threatshare.policy.decoding import views
 from threatshare.policy.detectors import DETECTORS, ENCODED, Detector, Text
 from threatshare.policy.fields import NAMES, VOCABULARY
+from threatshare.policy.report_rules import REPORTS
 from threatshare.stix.objects import name_of
 from threatshare.stix.patterns import pattern_of
 
@@ -78,13 +79,16 @@ def privacy(candidate: Candidate, audience: Audience, facts: Facts) -> tuple[Rea
 
 
 def never_share(candidate: Candidate, audience: Audience, facts: Facts) -> tuple[Reason, ...]:
-    """Lets nothing that never-share.toml names out of our organisation; others' objects may not mention it either."""
+    """Lets nothing that never-share.toml names out of our organisation.
+
+    Others' objects, and our reports, may not mention it either.
+    """
     if audience.inside:
         return _NEVER_OUTSIDE
     if not facts.never_share:
         return _NOT_LISTED
     listed = [(f"the {one.kind}", facts.never_share.names(one)) for one in candidate.observables]
-    if candidate.source != OWN:
+    if candidate.source != OWN or candidate.type in REPORTS:
         listed += [(field, facts.never_share.mentioned(text)) for field, text in strings(candidate)]
     texts = dict.fromkeys(f"{what} is on, or mentions, {which} of never-share.toml" for what, which in listed if which)
     return tuple(Reason(NEVER_SHARE, Verdict.REFUSE, text) for text in texts) or _NOT_LISTED
@@ -189,5 +193,5 @@ def _reason(hit: Hit) -> Reason:
     value = f" (keyed hash {hit.digest})" if hit.digest else ""
     text = f"{hit.field} holds {one.what}{value}"
     if one.verdict is Verdict.HOLD:
-        text += f"; held: a person who knows whose it is can release {one.rule} by name"
+        text += f"; held: two persons who know whose it is can release {one.rule} by name"
     return Reason(one.rule, one.verdict, text)

@@ -72,6 +72,8 @@ class Bundle:
     """The bundle's own id, if it has one."""
     foreign: int = 0
     """Properties of the bundle itself that neither a bundle nor an envelope has."""
+    searched: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What searches of members have found so far: several rules ask for the same."""
 
     @cached_property
     def submitters(self) -> tuple[Member, ...]:

@@ -107,7 +107,6 @@ CHECKS: Mapping[str, Check] = {
         "a submitter who did not consent is named nowhere that is passed on",
         identity.LeakTerms,
         identity.identity_not_leaked,
-        "files",
     ),
     "statuses-kept": Check(
         "every status that a server answers is followed to its end, and failures are kept",

@@ -15,7 +15,7 @@ from threatshare.model import Kind, Marking, Observable, Verdict, host_of
 from threatshare.policy.candidates import OWN, Candidate
 from threatshare.policy.detectors import DETECTORS, ENCODED
 from threatshare.policy.mentions import DOMAIN, mentioned
-from threatshare.policy.privacy import hits
+from threatshare.policy.privacy import Hit, hits
 from threatshare.policy.profile_bundles import Bundle, Member, NodeFacts, Spot, Unchecked
 from threatshare.stix.tlp import TLP1_ID, TLP2_ID, TLP_IDS
 
@@ -215,11 +215,21 @@ def _is_inside(observable: Observable, own: OwnAssets) -> bool:
         return False
 
 
-def _detected(bundle: Bundle, terms: DetectorTerms, facts: NodeFacts) -> Iterator[Spot]:
-    for one in bundle.members:
-        ours = bool(facts.identity) and facts.identity in (one.id, one.content.get("created_by_ref"))
+def _hits(bundle: Bundle, place: int, facts: NodeFacts) -> list[Hit]:
+    one = bundle.members[place]
+    ours = bool(facts.identity) and facts.identity in (one.id, one.content.get("created_by_ref"))
+    # With what is ours beside it, so that nothing else has its id while this stands.
+    own, found = bundle.searched.get((place, ours, id(facts.own)), (None, None))
+    if found is None or own is not facts.own:
         candidate = Candidate(one.content, one.observables, Marking(None), OWN if ours else _NOT_OURS)
-        for hit in hits(candidate, facts.own or OwnAssets(), b""):
+        found = hits(candidate, facts.own or OwnAssets(), b"")
+        bundle.searched[place, ours, id(facts.own)] = (facts.own, found)
+    return list(found)
+
+
+def _detected(bundle: Bundle, terms: DetectorTerms, facts: NodeFacts) -> Iterator[Spot]:
+    for place, one in enumerate(bundle.members):
+        for hit in _hits(bundle, place, facts):
             if hit.detector.rule in terms.detectors:
                 mend = "leave it out"
                 if hit.detector.verdict is Verdict.HOLD:

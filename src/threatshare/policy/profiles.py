@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
 from importlib.resources import as_file, files
 from itertools import islice
@@ -22,7 +23,7 @@ from msgspec import Meta, Struct
 from threatshare.config import load_toml
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.policy.profile_bundles import Bundle, NodeFacts, Spot, Unchecked
-from threatshare.policy.profile_checks import CHECKS, Check
+from threatshare.policy.profile_checks import CHECKS, Asked, Check
 
 PROFILES_DIR = "profiles"
 READABLE = "readable"
@@ -31,6 +32,7 @@ MOST_FAULTS = 1_000
 """Of one rule in one file, and as many that only queue where it blocks; more are counted, not kept."""
 
 OnFail = Literal["block", "queue", "alert"]
+Introduction = Literal["identity", "identity-set"]
 SEVERITY: Mapping[OnFail, int] = {"block": 0, "queue": 1, "alert": 2}
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 
@@ -67,6 +69,9 @@ class ProfileFile(Struct, frozen=True, forbid_unknown_fields=True):
     """Where it comes from, as a whole."""
     rule: tuple[RuleFile, ...]
     """Tables ``[[rule]]``."""
+    introduction: Introduction = "identity"
+    """What says who submits: ``identity``, our Identity; ``identity-set``, our Identity with the consent label of the
+    agreement, our Location, and the ``located-at`` between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class Profile:
     rules: tuple[Rule, ...]
     shipped: bool = True
     """Whether it comes with the program, and not from the site."""
+    introduction: Introduction = "identity"
+    """What says who submits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +159,12 @@ class Report:
         return all(one.on_fail == "alert" for one in self.faults)
 
 
-def check(profile: Profile, bundle: Bundle, facts: NodeFacts | None = None) -> Report:
-    """Holds a file against a profile. Never raises, whatever the file holds."""
+def check(
+    profile: Profile, bundle: Bundle, facts: NodeFacts | None = None, asked: frozenset[Asked] | None = None
+) -> Report:
+    """Holds a file against a profile, or against those of its rules that are asked of some things only. Never raises,
+    whatever the file holds.
+    """
     known = facts or NodeFacts()
     faults = [
         Fault(READABLE, "block", place, "", "", reason, "mend or leave out what cannot be read")
@@ -162,6 +173,8 @@ def check(profile: Profile, bundle: Bundle, facts: NodeFacts | None = None) -> R
     left_off = len(bundle.broken) - len(faults)
     not_checked: list[NotChecked] = []
     for rule in profile.rules:
+        if asked is not None and rule.asks.asked_of not in asked:
+            continue
         # Counted apart, so that many doubtful ones do not push out one that blocks.
         kept = {True: 0, False: 0}
         for one in rule.asks.run(bundle, rule.parameters, known):
@@ -194,12 +207,30 @@ def load_profiles(node_dir: Path | None = None) -> dict[str, Profile]:
 
     Raises ConfigurationError at the first that is wrong, and for one of the site that is named like a shipped one.
     """
-    found = shipped_profiles()
-    for file in sorted((node_dir / PROFILES_DIR).glob("*.toml")) if node_dir is not None else ():
-        if file.stem in found:
-            raise ConfigurationError(f"{file}: {file.stem} comes with the program and stays as it is: rename yours")
-        found[file.stem] = load_profile(file, shipped=False)
+    found, wrong = read_profiles(node_dir)
+    for problem in wrong:
+        raise ConfigurationError(problem)
     return found
+
+
+def read_profiles(node_dir: Path | None) -> tuple[dict[str, Profile], list[str]]:
+    """Reads every profile; gives those that can be used by name, and a message for each file that is wrong."""
+    found = dict(_shipped())
+    wrong = []
+    for file in sorted((node_dir / PROFILES_DIR).glob("*.toml")) if node_dir is not None else ():
+        if file.stem in _shipped():
+            wrong.append(f"{file}: {file.stem} comes with the program and stays as it is: rename yours")
+            continue
+        try:
+            found[file.stem] = load_profile(file, shipped=False)
+        except ConfigurationError as problem:
+            wrong.append(str(problem))
+    return found, wrong
+
+
+@cache
+def _shipped() -> Mapping[str, Profile]:
+    return shipped_profiles()
 
 
 def chosen(name: str, profiles: Mapping[str, Profile]) -> Profile:
@@ -225,7 +256,7 @@ def load_profile(file: Path, shipped: bool = True) -> Profile:
             raise ConfigurationError(f"{file}: there are two rules {one.id}")
         seen.add(one.id)
     rules = tuple(_rule(one, str(file)) for one in read.rule)
-    return Profile(read.name, read.version, read.title, read.source, rules, shipped)
+    return Profile(read.name, read.version, read.title, read.source, rules, shipped, read.introduction)
 
 
 def _rule(one: RuleFile, file: str) -> Rule:

@@ -11,9 +11,12 @@ import re
 from threatshare.model import CollectionKind, Kind, Reason, Tlp, Verdict
 from threatshare.policy.agreements import RULE as AGREEMENT_IN_FORCE
 from threatshare.policy.agreements import Agreement, standing
-from threatshare.policy.candidates import OWN, Audience, Candidate, Facts
+from threatshare.policy.candidates import OWN, Audience, Candidate, Facts, identity_for, profile_for
+from threatshare.policy.disguise import consent_of, wants_disguise
+from threatshare.policy.exercises import not_of, unfit
 from threatshare.policy.fields import Known, faults, is_canonical_marking
 from threatshare.policy.mentions import DOMAIN, mentioned
+from threatshare.stix.exercise import bears_label
 from threatshare.triage.benign import known_benign
 
 Reasons = tuple[Reason, ...]
@@ -72,7 +75,7 @@ def agreement_in_force(candidate: Candidate, audience: Audience, facts: Facts) -
     """Wants a signed agreement in force that covers the collection; our own organisation needs none."""
     if audience.inside:
         return _NO_AGREEMENT_NEEDED
-    if audience.kind is not CollectionKind.PARTNER:
+    if audience.kind not in (CollectionKind.PARTNER, CollectionKind.EXERCISE):
         text = f"what stands in an {audience.kind.value} was posted there; nothing is published into it"
         return (refuse(AGREEMENT_IN_FORCE, text),)
     reasons = standing(audience.agreement, facts.today)
@@ -87,14 +90,36 @@ _NOT_MIXED = _passes(EXERCISE, "exercise and live stay apart")
 
 
 def exercise(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
-    """Keeps exercise data on exercise nodes, and live data from agreements made for exercises only."""
+    """Keeps exercise data in its exercise or on exercise nodes, and live data from both and what is agreed for them."""
+    if audience.kind is CollectionKind.EXERCISE:
+        return _of_exercise(candidate, audience, facts)
     reasons = []
     if facts.purpose != "exercise":
-        if any(label.startswith("exercise:") for label in _texts(candidate, "labels")):
+        if candidate.marking.exercise or bears_label(_texts(candidate, "labels")):
             reasons.append(refuse(EXERCISE, "labelled as exercise data, which never leaves a live or demo node"))
         if audience.agreement is not None and audience.agreement.outbound.exercise_only:
             reasons.append(refuse(EXERCISE, "the agreement is for exercises only, and this node is not for exercises"))
     return tuple(reasons) or _NOT_MIXED
+
+
+NAMED_IN_EXERCISES = "its agreement hides who we are, and who holds an exercise is known to all who take part"
+_OF_THE_EXERCISE = _passes(EXERCISE, "of this exercise, by label, marking and value")
+_GOES_ALONG = _passes(EXERCISE, "says nothing but who we are, or what a marking means")
+
+
+def _of_exercise(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
+    terms = audience.exercise
+    if terms is None:
+        return (refuse(EXERCISE, f"{audience.name} is for an exercise of which nothing is known"),)
+    over = terms.over(facts.today)
+    faults = [over] if over is not None else []
+    if audience.agreement is not None and wants_disguise(audience.agreement.outbound):
+        faults.append(NAMED_IN_EXERCISES)
+    if candidate.type not in _COMPANIONS:
+        faults += not_of(candidate.content, candidate.observables, terms)
+    elif not faults:
+        return _GOES_ALONG
+    return tuple(refuse(EXERCISE, fault) for fault in faults) or _OF_THE_EXERCISE
 
 
 _BELOW_CEILING = {
@@ -139,7 +164,7 @@ _NO_ECHO = _passes(NO_ECHO, "not from this audience")
 def no_echo(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Sends nobody what came from them, and nothing from elsewhere that claims to be ours."""
     reasons = []
-    ours = candidate.content.get("created_by_ref") == facts.our_identity
+    ours = candidate.content.get("created_by_ref") in (facts.our_identity, identity_for(audience, facts))
     if candidate.source != OWN and ours:
         reasons.append(refuse(NO_ECHO, "names us as its creator, but came from elsewhere"))
     if audience.agreement is not None and candidate.source != OWN:
@@ -161,15 +186,21 @@ def onward(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
         return _STAYS_INSIDE
     if candidate.source != OWN:
         return _onward_from(candidate.source, candidate, facts)
-    if candidate.type != "sighting":
+    if candidate.type not in _ABOUT_OTHERS:
         return _OUR_OWN
     if candidate.about is None:
-        return (refuse(ONWARD, "a sighting of something whose source is not known"),)
-    if candidate.about == OWN:
-        return _OUR_OWN
+        return (refuse(ONWARD, f"a {candidate.type} on something whose source is not known"),)
     if audience.agreement is not None and candidate.about in audience.agreement.senders:
         return _FEEDBACK
+    if candidate.type == "opinion":
+        return (refuse(ONWARD, "an opinion, which goes to nobody but the maker of what it is on"),)
+    if candidate.about == OWN:
+        return _OUR_OWN
     return _onward_from(candidate.about, candidate, facts)
+
+
+_ABOUT_OTHERS = frozenset({"sighting", "opinion"})
+"""Types of object of ours that say something of somebody else's."""
 
 
 def _onward_from(source: str, candidate: Candidate, facts: Facts) -> Reasons:
@@ -242,7 +273,10 @@ _NOT_RESERVED = _passes(RESERVED, "neither reserved nor known benign")
 def reserved(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Lets out no reserved range or name and nothing on a hard known-benign list."""
     reasons = []
+    practised = audience.exercise if audience.kind is CollectionKind.EXERCISE else None
     for one in candidate.observables:
+        if practised is not None and unfit(one, practised.name) is None:
+            continue
         name = known_benign(one, facts.purpose)
         if name is not None:
             reasons.append(refuse(RESERVED, f"the {one.kind} is no evidence of an attack: {name}"))
@@ -259,18 +293,36 @@ def allowed_fields(candidate: Candidate, audience: Audience, facts: Facts) -> Re
         return _AS_IT_CAME
     reasons = []
     observable = candidate.observables[0] if len(candidate.observables) == 1 else None
-    known = Known(facts.our_identity, observable, audience.kind, candidate.content)
+    terms = audience.exercise
+    definition = terms.definition if terms is not None else {}
+    known = Known(
+        identity_for(audience, facts),
+        observable,
+        audience.kind,
+        candidate.content,
+        definition,
+        *introduced(audience, facts),
+    )
     wrong = faults(candidate.type, known)
     if wrong:
         text = f"missing, or not what our builder writes: {', '.join(sorted(wrong))}"
         reasons.append(refuse(ALLOWED_FIELDS, text))
     names_us = "created_by_ref" in candidate.content or candidate.type == "identity"
     attribution = audience.agreement.outbound.attribution if audience.agreement is not None else "may"
-    if attribution == "must-not" and names_us:
+    if attribution == "must-not" and names_us and audience.disguise is None:
         reasons.append(refuse(ALLOWED_FIELDS, "names us, which the agreement forbids (outbound.attribution)"))
-    if attribution == "must" and not names_us and candidate.type != "marking-definition":
+    unnamed = not names_us or audience.disguise is not None
+    if attribution == "must" and unnamed and candidate.type != "marking-definition":
         reasons.append(refuse(ALLOWED_FIELDS, "does not name us, which the agreement demands (outbound.attribution)"))
     return tuple(reasons) or _ONLY_ALLOWED
+
+
+def introduced(audience: Audience, facts: Facts) -> tuple[str | None, tuple[str, str] | None]:
+    """Gives the consent label and the place that our introduction to an audience says; None for what it does not."""
+    profile = profile_for(audience, facts)
+    if profile is None or profile.introduction != "identity-set" or audience.agreement is None:
+        return None, None
+    return consent_of(audience.agreement.outbound), facts.our_place
 
 
 _VALID = _passes(VALIDITY, "valid today, or without an end")
@@ -293,7 +345,7 @@ _SCORED = _passes(MINIMUM_SCORE, "reached, or none")
 def minimum_score(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Holds indicators under the audience's minimum score; withdrawals need none."""
     floor = facts.siem_floor if audience.kind is CollectionKind.SIEM else 0
-    if audience.agreement is not None:
+    if audience.agreement is not None and audience.kind is not CollectionKind.EXERCISE:
         floor = audience.agreement.outbound.min_score
     if floor == 0 or candidate.type != "indicator" or candidate.content.get("revoked") is True:
         return _SCORED
@@ -310,7 +362,7 @@ _TYPE_AGREED = _passes(OBJECT_TYPE, "a type that it takes")
 
 def object_type(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Wants a type, and for indicators an indicator type, that the audience takes."""
-    if candidate.type in _COMPANIONS:
+    if candidate.goes_along:
         return _TYPE_AGREED
     outbound = audience.agreement.outbound if audience.agreement is not None else None
     types = outbound.object_types if outbound is not None else _INSIDE_TYPES.get(audience.kind, ())
@@ -323,4 +375,7 @@ def object_type(candidate: Candidate, audience: Audience, facts: Facts) -> Reaso
     return _TYPE_AGREED
 
 
-_INSIDE_TYPES = {CollectionKind.SIEM: ("indicator",), CollectionKind.INTERNAL: ("indicator", "sighting")}
+_INSIDE_TYPES = {
+    CollectionKind.SIEM: ("indicator", "observed-data"),
+    CollectionKind.INTERNAL: ("indicator", "sighting", "report", "grouping", "opinion"),
+}

@@ -13,7 +13,7 @@ import msgspec
 
 from threatshare.errors import BadValue
 from threatshare.model import Micros, Reason
-from threatshare.policy import rules
+from threatshare.policy import report_rules, rules
 from threatshare.policy.candidates import OWN, Audience, Candidate, read_marking
 from threatshare.policy.fields import is_canonical_marking
 from threatshare.stix.marking_definitions import PAP_IDS
@@ -56,7 +56,7 @@ def second_look(candidate: Candidate, body: bytes, audience: Audience) -> dict[s
     found = set(_MARKING_ID.findall(body))
     if b"\\u" in body:
         found |= set(_MARKING_ID.findall(_write(content)))
-    marking, read = read_marking(content), _read_otherwise(candidate)
+    marking, read = read_marking(content), _read_otherwise(candidate, audience)
     levels = [_TLP_BY_BYTES.get(ref) for ref in found - read] + [marking.tlp]
     faults = []
     if any(ref.encode() not in read for ref in marking.unknown) or None in levels[:-1]:
@@ -66,13 +66,18 @@ def second_look(candidate: Candidate, body: bytes, audience: Audience) -> dict[s
     ceiling = audience.ceiling
     if ceiling is None or any(level is not None and level > ceiling for level in levels):
         faults.append(f"what would be served is marked above the ceiling of {audience.name}")
+    if report_rules.strangers(body, candidate):
+        faults.append(f"what would be served names an object that {audience.name} does not have")
     return [rules.refuse(SERVED_BYTES, fault) for fault in faults] or content
 
 
-def _read_otherwise(candidate: Candidate) -> frozenset[bytes]:
-    """Gives the markings beside TLP that rules have looked at: none of ours, of others PAP and what is defined."""
+def _read_otherwise(candidate: Candidate, audience: Audience) -> frozenset[bytes]:
+    """Gives the markings beside TLP that rules have looked at.
+
+    Of ours none, but in an exercise its statement; of others PAP and what is defined.
+    """
     if candidate.source == OWN:
-        return frozenset()
+        return frozenset() if audience.exercise is None else frozenset({audience.exercise.marking.encode()})
     marking = candidate.marking
     return frozenset(ref.encode() for ref in (*PAP_IDS, *marking.statements, *marking.policies))
 

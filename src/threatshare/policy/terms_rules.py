@@ -19,9 +19,6 @@ APPROVAL = "approval"
 MAXIMUM_AGE = "maximum-age"
 ONWARD_TERMS = "onward-terms"
 
-_COMPANIONS = frozenset({"identity", "marking-definition"})
-"""Types that carry no intelligence and go along with what refers to them."""
-
 
 def _passes(rule: str, text: str) -> Reasons:
     return (Reason(rule, Verdict.RELEASE, text),)
@@ -37,7 +34,7 @@ _NO_APPROVAL = _passes(APPROVAL, "needs no person's approval")
 def approval(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Holds every object for a person where the agreement says so; what carries no intelligence goes along."""
     agreement = audience.agreement
-    if agreement is None or agreement.outbound.approval == "auto" or candidate.type in _COMPANIONS:
+    if agreement is None or agreement.outbound.approval == "auto" or candidate.goes_along:
         return _NO_APPROVAL
     text = (
         f"the agreement with {agreement.partner} lets go only what a person has approved (outbound.approval);"
@@ -52,7 +49,7 @@ _YOUNG_ENOUGH = _passes(MAXIMUM_AGE, "no greatest age is agreed, or it is not re
 def maximum_age(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     """Refuses what was last changed more days ago than the agreement allows; also what already stands there."""
     limit = audience.agreement.outbound.max_age_days if audience.agreement is not None else None
-    if limit is None or candidate.type in _COMPANIONS:
+    if limit is None or candidate.goes_along:
         return _YOUNG_ENOUGH
     try:
         changed = moment(read_timestamp(str(candidate.content.get("modified") or candidate.content.get("created"))))

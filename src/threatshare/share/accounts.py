@@ -1,4 +1,4 @@
-"""Who is asking: Basic (account name and key), Bearer and Token (key alone).
+"""Who is asking: Basic (account name and key), Bearer and Token (key alone), or a client certificate.
 
 medallion has one authentication object for the whole process, so the functions registered with it
 find the application through ``current_app`` and serve any number of applications.
@@ -6,27 +6,37 @@ find the application through ``current_app`` and serve any number of application
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from secrets import token_hex
 
 import medallion
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from werkzeug.datastructures import Authorization
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from threatshare.model import Account, Micros, micros
 from threatshare.ports import Clock
+from threatshare.share.access import ACCESS
 from threatshare.share.connections import Connections
 from threatshare.share.errors import Refused, error_response
 from threatshare.share.throttle import Throttle
 from threatshare.store.account_keys import key_prefix
-from threatshare.store.accounts import verify
+from threatshare.store.accounts import verify, verify_certificate
 
 _NOBODY = Account("", frozenset(), frozenset())
 _DISCOVERY = "discovery.get_server_discovery"
+_DISCOVERY_ROOT = "taxii2"
 _EXTENSION = "threatshare_gatekeeper"
 _REALM = "threatshare"
 _LONGEST = 256
 """Characters of a name or key; nothing longer is looked at."""
+CHALLENGES = (
+    ("WWW-Authenticate", f'Basic realm="{_REALM}", charset="UTF-8"'),
+    ("WWW-Authenticate", f'Bearer realm="{_REALM}"'),
+)
+WHO = "This needs an account's name and key (Basic), or its key (Bearer)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +46,34 @@ class Credentials:
     name: str | None
     """None: the key alone says it."""
     key: str
+    certificate: bytes | None = None
+    """SHA-256 of the client's certificate, where that alone says it."""
 
     def __repr__(self) -> str:
         return f"Credentials({self.name!r}, ...)"
 
     @property
     def label(self) -> str:
-        """Whom failures are counted against: the account named, or the public part of the key."""
+        """Whom failures are counted against: the account named, the certificate, or the public part of the key."""
+        if self.certificate is not None:
+            return self.certificate.hex()
         return self.name if self.name is not None else key_prefix(self.key) or ""
 
 
 class Gatekeeper:
     """Decides who a request is from, for one application."""
 
-    def __init__(self, connections: Connections, clock: Clock, open_discovery: bool) -> None:
+    def __init__(
+        self, connections: Connections, clock: Clock, open_discovery: bool, failed: Callable[[], None] = lambda: None
+    ) -> None:
+        """``failed`` is told of each failed login."""
         self._connections = connections
         self._clock = clock
         self._open_discovery = open_discovery
         self._throttle = Throttle()
+        self._failed = failed
+        # Nobody outside can write it, so a certificate is only ever one that our own layer has taken from the proxy.
+        self._seal = f"Certificate-{token_hex(16)} "
 
     def account(self) -> Account | None:
         """Gives the account of the current request; None is answered with 401.
@@ -61,21 +81,34 @@ class Gatekeeper:
         Discovery may be read without credentials; wrong ones are refused there too, so that whoever
         mistypes them learns it at the first request. Raises Refused (429) after too many failures.
         """
-        header, address = request.headers.get("Authorization"), request.remote_addr or ""
-        credentials = _credentials(header)
+        header = request.headers.get("Authorization")
+        if header is None and self._open_discovery and request.endpoint == _DISCOVERY:
+            return _NOBODY
+        return self.admitted(header, request.remote_addr or "")
+
+    def sealed(self, certificate: bytes) -> str:
+        """Writes the Authorization header of a client whose certificate a trusted proxy has verified."""
+        return self._seal + certificate.hex()
+
+    def admitted(self, header: str | None, address: str) -> Account | None:
+        """Gives the account of an Authorization header; None where it shows none, which is counted.
+
+        Raises Refused (429) after too many failures.
+        """
+        credentials = self._credentials(header)
         if credentials is None:
-            open_here = self._open_discovery and request.endpoint == _DISCOVERY
-            return _NOBODY if open_here and header is None else None
+            return None
         now = micros(self._clock())
         _check_wait(self._throttle.must_wait(address, credentials.label, now))
         account = self._verified(credentials, now)
         if account is None:
+            self._failed()
             _check_wait(self._throttle.failed(address, credentials.label, now))
         return account
 
     def recognised(self, header: str | None, address: str) -> Account | None:
         """Gives the account of an Authorization header; None for any other, which is refused and counted elsewhere."""
-        credentials = _credentials(header)
+        credentials = self._credentials(header)
         if credentials is None:
             return None
         now = micros(self._clock())
@@ -85,7 +118,18 @@ class Gatekeeper:
 
     def _verified(self, credentials: Credentials, now: Micros) -> Account | None:
         with self._connections.reading() as conn:
-            return verify(conn, credentials.name, credentials.key, now)
+            if credentials.certificate is not None:
+                account = verify_certificate(conn, credentials.certificate, now)
+            else:
+                account = verify(conn, credentials.name, credentials.key, now)
+        if account is not None:
+            ACCESS.account = account.name
+        return account
+
+    def _credentials(self, header: str | None) -> Credentials | None:
+        if header is not None and header.startswith(self._seal):
+            return Credentials(None, "", bytes.fromhex(header.removeprefix(self._seal)))
+        return _credentials(header)
 
 
 def register_accounts(app_extensions: dict[str, object], gatekeeper: Gatekeeper) -> None:
@@ -93,6 +137,30 @@ def register_accounts(app_extensions: dict[str, object], gatekeeper: Gatekeeper)
     app_extensions[_EXTENSION] = gatekeeper
     medallion.auth.verify_password(_verify_password)
     medallion.auth.error_handler(_unauthorized)
+
+
+def ask_first() -> Response | None:
+    """Asks who is there before an application says what it has nothing at; to be run before each request.
+
+    Without it whoever has no account could find out addresses, and one without a right on an address would be told
+    which methods it knows. Flask-HTTPAuth asks nobody who sends OPTIONS.
+    """
+    problem = request.routing_exception
+    if problem is None and request.method != "OPTIONS":
+        return None
+    gatekeeper: Gatekeeper = current_app.extensions[_EXTENSION]
+    account = gatekeeper.account()
+    if account is None:
+        return _unauthorized(HTTPStatus.UNAUTHORIZED)
+    g.flask_httpauth_user = account  # as Flask-HTTPAuth notes it: what there is depends on who asks
+    if isinstance(problem, MethodNotAllowed) and not _is_something(request.path.split("/")[1]):
+        raise NotFound
+    return None
+
+
+def _is_something(root: str) -> bool:
+    backend = getattr(current_app, "medallion_backend", None)
+    return backend is None or root == _DISCOVERY_ROOT or backend.get_api_root_information(root) is not None
 
 
 def current_account() -> Account:
@@ -109,11 +177,9 @@ def _verify_password(_name: str, _password: str) -> Account | None:
 
 
 def _unauthorized(_status: int) -> Response:
-    response = error_response(
-        HTTPStatus.UNAUTHORIZED, "This needs an account's name and key (Basic), or its key (Bearer)."
-    )
-    response.headers.add("WWW-Authenticate", f'Basic realm="{_REALM}", charset="UTF-8"')
-    response.headers.add("WWW-Authenticate", f'Bearer realm="{_REALM}"')
+    response = error_response(HTTPStatus.UNAUTHORIZED, WHO)
+    for name, value in CHALLENGES:
+        response.headers.add(name, value)
     return response
 
 

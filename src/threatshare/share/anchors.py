@@ -7,6 +7,7 @@ Kept on another machine, or sent to a partner, it shows later that the chain up 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import msgspec
@@ -29,9 +30,15 @@ _read = msgspec.json.Decoder(Anchor).decode
 
 
 def append_anchor(file: Path, identity: str, head: Head, at: Micros) -> Anchor:
-    """Appends the head to a file, which is made where it is missing; it is on disk when this returns."""
+    """Appends the head to a file, which is made where it is missing; it is on disk when this returns.
+
+    ``-`` is stdout.
+    """
     anchor = Anchor(at, head.hash, identity, head.number)
     line = canonical(msgspec.to_builtins(anchor)).encode() + b"\n"
+    if str(file) == "-":
+        sys.stdout.buffer.write(line)
+        return anchor
     # One write of one line at the end: two processes that anchor at once leave two lines.
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -45,7 +52,8 @@ def append_anchor(file: Path, identity: str, head: Head, at: Micros) -> Anchor:
 def read_anchors(file: Path, identity: str) -> dict[int, list[str]]:
     """Gives the hashes that a file witnesses, by row number; raises UsageError at a line that is no anchor of ours."""
     found: dict[int, list[str]] = {}
-    for place, line in enumerate(file.read_bytes().splitlines(), 1):
+    raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    for place, line in enumerate(raw.splitlines(), 1):
         try:
             anchor = _read(line)
         except msgspec.DecodeError as problem:

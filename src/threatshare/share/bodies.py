@@ -17,6 +17,8 @@ from threatshare.store.pages import ManifestEntry, Page
 
 TAXII = "application/taxii+json;version=2.1"
 STIX_21 = "application/stix+json;version=2.1"
+STIX_20 = "application/stix+json;version=2.0"
+_MEDIA = {"2.1": {"media_type": STIX_21}, "2.0": {"media_type": STIX_20}}
 
 _MICROSECONDS = 1_000_000
 
@@ -41,11 +43,14 @@ class BodyProvider(JSONProvider):
         return Posted(s if isinstance(s, bytes) else s.encode())
 
 
-def envelope(page: Page[bytes], following: str | None) -> Ready:
-    """Writes an envelope (TAXII 2.1 §3.7)."""
+def envelope(page: Page[bytes], following: str | None, bare: bool = False) -> Ready:
+    """Writes an envelope (TAXII 2.1 §3.7).
+
+    An empty one has an empty list, without which some clients fail, unless it is to be ``bare``.
+    """
     head, tail = _ends(b"objects", following)
     if not page.items:
-        return Ready(head + tail)
+        return _EMPTY if bare else Ready(head + tail)
     # The ends go onto the outer objects, so that the whole is copied once.
     items = [*page.items]
     items[0] = head + items[0]
@@ -60,7 +65,7 @@ def manifest_resource(page: Page[ManifestEntry], following: str | None) -> Ready
             "id": one.object_id,
             "date_added": timestamp(one.added),
             "version": version_text(one.version),
-            "media_type": STIX_21 if one.spec_version == "2.1" else f"application/stix+json;version={one.spec_version}",
+            **_MEDIA.get(one.spec_version, {}),
         }
         for one in page.items
     ]
@@ -103,14 +108,19 @@ def _seconds(seconds: int) -> str:
     return moment(seconds * _MICROSECONDS).isoformat(timespec="seconds")[:19]
 
 
+_EMPTY = Ready(b'{"more":false}')
+"""Not ``{}``: some clients take that for text in UTF-16."""
+
+
 def _resource(name: bytes, items: bytes, following: str | None) -> Ready:
+    if not items:
+        return _EMPTY  # the list must be left out (§5.3.1, §5.8.1)
     head, tail = _ends(name, following)
     return Ready(b"".join((head, items, tail)))
 
 
 def _ends(name: bytes, following: str | None) -> tuple[bytes, bytes]:
-    # `next` only beside more: true, as clients loop on its mere presence; the list even where it is
-    # empty, as others fail without it.
+    # `next` only beside more: true, as clients loop on its mere presence.
     if following is None:
         return b'{"more":false,"%b":[' % name, b"]}"
     return b'{"more":true,"next":"%b","%b":[' % (following.encode(), name), b"]}"

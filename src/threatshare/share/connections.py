@@ -15,6 +15,8 @@ from threatshare.store.connection import Connection, transaction
 OpenConnection = Callable[[], Connection]
 
 _READERS = 8
+_CACHE = -4_096
+"""KiB of each reader: bodies come from blocks, which SQLite reads past its cache."""
 
 
 class Connections:
@@ -34,11 +36,24 @@ class Connections:
     def reading(self) -> Iterator[Connection]:
         """Lends a reader; results must be fetched whole before it is given back."""
         with self._turns:
-            conn = self._idle.pop() if self._idle else self._open_reader()
+            conn = self._idle.pop() if self._idle else self._opened()
             try:
                 yield conn
             finally:
                 self._idle.append(conn)
+
+    def _opened(self) -> Connection:
+        conn = self._open_reader()
+        conn.execute(f"PRAGMA cache_size = {_CACHE}")
+        return conn
+
+    def check(self) -> None:
+        """Opens a reader anew and closes it; raises StoreError or StoreFault where the store cannot be read."""
+        conn = self._open_reader()
+        try:
+            conn.execute("SELECT 1 FROM collection LIMIT 1").fetchone()
+        finally:
+            conn.close()
 
     def changes(self) -> int:
         """Gives a number that differs from the last one whenever anybody has committed anything in between."""

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from threatshare.errors import BadValue
 from threatshare.share.bodies import TAXII
+from threatshare.share.negotiation import is_coded
 from threatshare.store.faults import StoreFault
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ def _refused(problem: Refused) -> Response:
 
 
 def _medallion_error(problem: MedallionError) -> Response:
+    if problem.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE and is_coded(request.environ):
+        return error_response(problem.status, "Send the body as it is, without Content-Encoding.")
     return error_response(int(problem.status), str(problem.message))
 
 

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 import msgspec
 
-from threatshare.model import Account, Collection, Micros
+from threatshare.model import Account, Collection, Micros, Tlp
+from threatshare.policy.markings import NOT_DEFINED, marking_of
 from threatshare.share.connections import Connections
 from threatshare.share.posting import Accept
 from threatshare.stix.received import Received
+from threatshare.store.accounts import readers_of
 from threatshare.store.connection import Connection
-from threatshare.store.entries import NewEntry, append_entries, held_body, owner_of
+from threatshare.store.entries import NewEntry, append_entries, held_body, owners_of
+from threatshare.store.exchange_past import past_digest, past_owners_of
 
 MayExchange = Callable[[bytes, Received], str | None]
 """Says why an object may not be passed on to the members; None where it may."""
 
+Agreed = Callable[[Account, Sequence[str]], Tlp | str | None]
+"""Gives the ceiling that the readers of an exchange, accounts by name, have agreed on; a text is why the account may
+post nothing; None: nothing is agreed."""
+
 FOREIGN = "belongs to another member"
 _OTHER_CONTENT = "this version is held already with other content; send a later modified"
+_OTHER_BEFORE = "this version was deleted here and had other content; send a later modified"
 _FUTURE = "modified lies in the future"
 
 
-def exchange_acceptor(connections: Connections, may_exchange: MayExchange) -> Accept:
-    """Makes the function that takes what members post to exchange collections."""
+def exchange_acceptor(connections: Connections, may_exchange: MayExchange, agreed: Agreed | None = None) -> Accept:
+    """Makes the function that takes what members post to exchange collections, within what was agreed with them."""
 
     def accept(
         collection: Collection, account: Account, objects: Sequence[tuple[bytes, Received]], now: Micros
     ) -> list[str | None]:
-        refusals = [may_exchange(raw, received) for raw, received in objects]
+        terms = None
+        if agreed is not None:
+            with connections.reading() as conn:
+                terms = agreed(account, readers_of(conn, collection))
+        if isinstance(terms, str):
+            return [terms] * len(objects)
+        refusals = [may_exchange(raw, received) or _above(terms, received) for raw, received in objects]
         outcomes: list[str | None] = []
         with connections.writing() as conn:
-            batch = _Batch(conn, collection, account)
+            batch = _Batch(conn, collection, account, [received.id for _, received in objects])
             for (raw, received), refusal in zip(objects, refusals, strict=True):
                 outcomes.append(refusal or batch.take(raw, received, now))
             append_entries(conn, collection, batch.entries, now)
@@ -42,10 +57,12 @@ def exchange_acceptor(connections: Connections, may_exchange: MayExchange) -> Ac
 class _Batch:
     """What one POST adds to a collection, checked against what is there and against itself."""
 
-    def __init__(self, conn: Connection, collection: Collection, account: Account) -> None:
+    def __init__(self, conn: Connection, collection: Collection, account: Account, ids: Sequence[str]) -> None:
         self._conn = conn
         self._collection = collection
         self._owner = account.name
+        self._past_owners = past_owners_of(conn, collection, ids)
+        self._owners = self._past_owners | owners_of(conn, collection, ids)
         self._bodies: dict[tuple[str, Micros], bytes] = {}
         self.entries: list[NewEntry] = []
 
@@ -55,27 +72,48 @@ class _Batch:
         # Clients take the highest `modified` for their next `added_after`: one from the future stalls them.
         if version > now:
             return _FUTURE
-        held = self._bodies.get((received.id, version))
-        if held is None:
+        held, owner = self._bodies.get((received.id, version)), self._owners.get(received.id)
+        if held is None and owner is not None:
             held = held_body(self._conn, self._collection, received.id, version)
         if held is not None and _same_json(held, raw):
             return None
-        if (owner_of(self._conn, self._collection, received.id) or self._owner) != self._owner:
+        if owner not in (None, self._owner):
             return FOREIGN
         if held is not None:
             return _OTHER_CONTENT
+        if received.id in self._past_owners:
+            past = past_digest(self._conn, self._collection, received.id, version)
+            if past is not None and past != content_digest(raw):
+                return _OTHER_BEFORE
         self._bodies[received.id, version] = raw
         self.entries.append(_entry(raw, received, version, self._owner))
         return None
 
 
+def _above(ceiling: Tlp | None, received: Received) -> str | None:
+    tlp = marking_of(received.marking_refs, (), NOT_DEFINED).tlp
+    if ceiling is None or tlp is None or tlp <= ceiling:
+        return None
+    return f"TLP:{tlp.label.upper()} is above TLP:{ceiling.label.upper()}, up to which the members have agreed to share"
+
+
 def _entry(raw: bytes, received: Received, version: Micros, owner: str) -> NewEntry:
-    return NewEntry(received.id, version, received.type, _spec_version(received), raw, owner)
+    return NewEntry(received.id, version, received.type, spec_version_of(received), raw, owner)
 
 
-def _spec_version(received: Received) -> str:
+def spec_version_of(received: Received) -> str:
     """Gives the specification version of an object: only STIX 2.0 leaves it out where ``created`` stands (§3.2)."""
     return received.spec_version or ("2.0" if received.created else "2.1")
+
+
+def content_digest(raw: bytes) -> bytes:
+    """Digests what an object says, however it is spaced and ordered."""
+    try:
+        plain = msgspec.json.encode(msgspec.json.decode(raw), order="deterministic")
+    except msgspec.DecodeError:
+        # As below.
+        plain = raw
+    return blake2b(plain, digest_size=16).digest()
 
 
 def _same_json(held: bytes, raw: bytes) -> bool:

@@ -16,6 +16,7 @@ from threatshare.share.positions import Position, read_position
 from threatshare.stix.timestamps import read_timestamp
 from threatshare.store.pages import ALL, FIRST, LAST, EntryFilter
 
+_LIMIT = re.compile("[0-9]+").fullmatch
 _SPEC_VERSION = re.compile(r"\d{1,3}\.\d{1,3}", re.ASCII).fullmatch
 _ONCE = (
     "added_after",
@@ -54,6 +55,8 @@ def read_filter(query: Query, position: Position | None, collection: int, allowe
     query's ``next`` says, of use only in the collection that it comes from.
     """
     given = _once(query)
+    if _LIMIT(given.get("limit", "1")) is None:
+        raise BadValue("limit is no number in plain digits, such as 100")
     wanted = EntryFilter(
         added_after=_added_after(given.get("added_after")),
         ids=_values(given, "id", allowed),

@@ -49,9 +49,13 @@ class Negotiation:
                 close()
 
 
+def is_coded(environ: Environ) -> bool:
+    """Tells whether a body came compressed, or coded otherwise."""
+    return environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity")
+
+
 def _settle_body(environ: Environ) -> None:
-    plain = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() in ("", "identity")
-    environ["CONTENT_TYPE"] = TAXII if plain and is_postable(environ.get("CONTENT_TYPE")) else _REFUSED
+    environ["CONTENT_TYPE"] = TAXII if not is_coded(environ) and is_postable(environ.get("CONTENT_TYPE")) else _REFUSED
     # A chunked body has no length; medallion insists on one, Werkzeug ignores it and counts what comes.
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if environ.get("CONTENT_LENGTH") == "0":

@@ -7,7 +7,7 @@ on them and their rows in the ledger are written in the caller's transaction.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -16,9 +16,11 @@ import msgspec
 
 from threatshare.model import Collection, CollectionKind, Decision, Micros, Reason, Verdict
 from threatshare.policy import agreements
+from threatshare.policy.disguise import day_of
 from threatshare.policy.gate import WITHDRAWAL, Audience, Cleared, Facts, clear_withdrawal, policy_of
 from threatshare.stix import objects
 from threatshare.store.connection import Connection
+from threatshare.store.disguises import ServedAs, note_served_as, served_as
 from threatshare.store.entries import SEQ_BITS, NewEntry, append_entries, held_body
 from threatshare.store.ledger import Agreed, Line, Terms, What, record
 from threatshare.store.releases import Release, save_releases
@@ -26,8 +28,9 @@ from threatshare.store.releases import Release, save_releases
 _SHOWN = 1_000
 """Decisions that a report carries at most."""
 _LIFTED = "; released by "
-_PERSON = re.compile(rf"{_LIFTED}(.+?) on \d{{4}}-\d{{2}}-\d{{2}}: ").search
-"""Who lifted a hold, as the gate's reason names him; what he wrote beside it stays out of the ledger."""
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_PERSONS = re.compile(rf"{_LIFTED}(.+?) on {_DAY}(?: and by (.+?) on {_DAY})?: ").search
+"""Who lifted a hold, as the gate's reason names one or two; what they wrote beside it stays out of the ledger."""
 
 
 @dataclass(slots=True)
@@ -67,14 +70,38 @@ class Outlet:
     audience: Audience
     facts: Facts
     identity: bytes
-    """Our Identity object, which goes along with what names us."""
+    """Our Identity object, as this audience knows it; it goes along with what names us."""
     now: Micros
+    place: tuple[bytes, ...] = ()
+    """Our Location and the Relationship to it, where the audience's profile wants them."""
+
+    @property
+    def introduction(self) -> tuple[bytes, ...]:
+        """All that says who we are, in the order in which it goes out."""
+        return (self.identity, *self.place)
+
+    @property
+    def face(self) -> str | None:
+        """The id of the Identity that this audience knows instead of ours; None where it is told who we are."""
+        return None if self.audience.disguise is None else self.audience.disguise.identity
+
+    def known_ids(self, ours: Iterable[str]) -> list[str]:
+        """Gives ids of ours as this audience knows them."""
+        disguise = self.audience.disguise
+        return list(ours) if disguise is None else [disguise.object_id(one) for one in ours]
+
+    @property
+    def shown_now(self) -> Micros:
+        """The present, as this audience is told it."""
+        return self.now if self.audience.disguise is None else day_of(self.now)
 
     @cached_property
     def policy(self) -> bytes:
         """Digest of all that decisions depend on beside the objects; inside our organisation no agreement counts."""
         inside = self.collection.kind in (CollectionKind.SIEM, CollectionKind.INTERNAL)
-        return policy_of(self.audience, replace(self.facts, agreements={}) if inside else self.facts)
+        asked = policy_of(self.audience, replace(self.facts, agreements={}) if inside else self.facts)
+        # A change of who we are is told by the next run, whatever else has changed.
+        return asked if inside else sha256(asked + b"".join(self.introduction)).digest()
 
     @cached_property
     def agreed(self) -> Agreed | None:
@@ -93,7 +120,11 @@ class Dispatch:
     cleared: list[Cleared] = field(default_factory=list)
     decided: list[Release] = field(default_factory=list)
     uncounted: int = 0
-    """Cleared objects that are no release of their own: withdrawals, our Identity."""
+    """Cleared objects that are no release of their own: withdrawals, our introduction."""
+    introduced: set[str] = field(default_factory=set)
+    """Ids of those that say who we are."""
+    _worn: list[ServedAs] = field(default_factory=list)
+    """What goes out under another id than ours."""
     _causes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By the id of what is withdrawn: the rules for which it may no longer stand."""
     _terms: dict[object, str] = field(default_factory=dict)
@@ -124,15 +155,17 @@ class Dispatch:
 
     def withdraw(self, past: Release, decision: Decision, report: PublishReport) -> None:
         """Sends a revoked version of what the audience holds."""
-        served_id = objects.reborn_id(past.object_id, past.life)
+        known = self._known.get((past.object_id, past.life))
+        served_id = known.served_id if known else objects.reborn_id(past.object_id, past.life)
         held = held_body(self.conn, self.outlet.collection, served_id, past.version)
         if held is None:
             # Deleted from the collection by somebody: there is nothing left to withdraw.
             self.decided.append(replace(past, verdict=decision.verdict, reasons=decision.reasons))
             return
-        modified = max(self.outlet.now, past.version + 1000)
+        modified = max(day_of(self.outlet.now) if known else self.outlet.shown_now, past.version + 1000)
         gone = objects.written(objects.revoked(msgspec.json.decode(held), modified))
-        cleared = clear_withdrawal(gone, held, self.outlet.audience, self.outlet.facts)
+        identity = known.identity if known else None
+        cleared = clear_withdrawal(gone, held, self.outlet.audience, self.outlet.facts, identity)
         if isinstance(cleared, Cleared):
             self.cleared.append(cleared)
             self._causes[served_id] = tuple(one.rule for one in decision.reasons if one.verdict is not Verdict.RELEASE)
@@ -146,10 +179,20 @@ class Dispatch:
             # It stands for one more run, and the next one tries again.
             report.note(self.outlet.collection.alias, served_id, cleared)
 
+    @cached_property
+    def _known(self) -> Mapping[tuple[str, int], ServedAs]:
+        """How the audience knows what was decided before, where it was not told who we are."""
+        if self.outlet.collection.kind is not CollectionKind.PARTNER:
+            return {}
+        return served_as(self.conn, self.outlet.collection.number, list(self.before))
+
     def record(self, object_id: str, cleared: Cleared, decision: Decision, life: int, digest: bytes) -> None:
         """Notes what goes out."""
         past = self.before.get(object_id)
         created = past.created if past is not None and past.served else self.outlet.now
+        disguise = self.outlet.audience.disguise
+        if disguise is not None and cleared.object_id not in self.introduced:
+            self._worn.append(ServedAs(object_id, life, cleared.object_id, disguise.identity))
         self.decided.append(self._release(object_id, cleared.version, digest, decision, life, created))
 
     def commit(self, report: PublishReport) -> None:
@@ -161,6 +204,7 @@ class Dispatch:
         lines = [self._line(entry, one) for entry, one in self._added(added)]
         record(self.conn, self._us, lines, self.outlet.now)
         save_releases(self.conn, self.outlet.collection.number, self.decided)
+        note_served_as(self.conn, self.outlet.collection.number, self._worn)
         report.released[self.outlet.collection.alias] += len(self.cleared) - self.uncounted
 
     def _added(self, count: int) -> Sequence[tuple[int, Cleared]]:
@@ -181,13 +225,15 @@ class Dispatch:
         # Most objects of a batch leave on the same terms: these are put into words once.
         asked = tuple([reason.rule for reason in one.decision.reasons])
         approved = tuple(
-            [
-                (reason.rule, person[1])
+            dict.fromkeys(
+                (reason.rule, person)
                 for reason in one.decision.reasons
-                if _LIFTED in reason.text and (person := _PERSON(reason.text))
-            ]
+                if _LIFTED in reason.text and (lifted := _PERSONS(reason.text))
+                for person in lifted.groups()
+                if person is not None
+            )
         )
-        same = (one.type, asked, approved, self._causes.get(one.object_id), one.object_id == self._us)
+        same = (one.type, asked, approved, self._causes.get(one.object_id), one.object_id in self.introduced)
         text = self._terms.get(same)
         if text is None:
             text = self._terms[same] = self._written(one, asked, approved)
@@ -195,7 +241,7 @@ class Dispatch:
 
     def _written(self, one: Cleared, asked: tuple[str, ...], approved: tuple[tuple[str, str], ...]) -> str:
         to = self.outlet.collection
-        what = What.INTRODUCTION if one.object_id == self._us else What.RELEASE
+        what = What.INTRODUCTION if one.object_id in self.introduced else What.RELEASE
         if WITHDRAWAL in asked:
             what = What.WITHDRAWAL
         rules = tuple(dict.fromkeys(asked + self._causes.get(one.object_id, ())))

@@ -5,7 +5,8 @@ collection share it. A full page stands until an entry of its collection is supe
 last one also until the next is added; both are told from two numbers of the collection's row, so a
 page that was kept is never staler than one that is built.
 
-A client that follows ``next`` finds the following page ready: it is built while the client reads.
+A client that follows ``next`` finds the following page ready, in the coding that it asks for: it is built while
+the client reads. A page is compressed once in each coding, and who takes it as it is never waits for that.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
-from threatshare.model import Collection
+from threatshare.model import Collection, EmptyPage
 from threatshare.share.bodies import Ready, date_headers, envelope
+from threatshare.share.compressed import TINY, compressed
 from threatshare.share.connections import Connections
 from threatshare.share.positions import write_position
 from threatshare.store.connection import Connection
@@ -32,6 +34,8 @@ ReadPage = Callable[[Connection, Collection, EntryFilter, int], Page[bytes]]
 
 _LARGEST_SHARE = 4
 """A page larger than this part of what may be kept is not."""
+_BESIDE = 2_000
+"""Bytes that a page takes beside its bodies: its filter, its headers, its place among the others."""
 _FOLLOWED = 256
 """Clients whose next request is recognised."""
 _AHEAD = 4
@@ -49,7 +53,7 @@ class Asked:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Built:
     """A page as it is sent."""
 
@@ -57,8 +61,17 @@ class Built:
     headers: dict[str, str]
     spans: tuple[tuple[int, int], ...]
     edition: Edition
+    asked: Asked
     following: Asked | None
     """What the client will ask for next; None where there is no more."""
+    codings: dict[str, bytes] = field(default_factory=dict)
+    """The body in the codings that were asked for so far."""
+    compressing: Lock = field(default_factory=Lock)
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return _BESIDE + len(self.body) + sum(len(one) for one in self.codings.values())
 
     def stands(self, now: Edition) -> bool:
         """Tells whether the page would be built the same now."""
@@ -74,7 +87,7 @@ class PageCache:
         self,
         connections: Connections,
         next_key: bytes,
-        most_bytes: int = 64 * 1024 * 1024,
+        most_bytes: int = 32 * 1024 * 1024,
         read: ReadPage = page,
     ) -> None:
         self._connections = connections
@@ -86,27 +99,36 @@ class PageCache:
         self._followers: OrderedDict[Asked, None] = OrderedDict()
         self._lock = Lock()
         self._coming: dict[Asked, Event] = {}
-        self._ahead: SimpleQueue[Asked | None] = SimpleQueue()
+        self._ahead: SimpleQueue[tuple[Asked, str] | None] = SimpleQueue()
         self._thread = Thread(target=self._build_ahead, name="pages-ahead", daemon=True)
         self._thread.start()
 
-    def page(self, collection: Collection, wanted: EntryFilter, limit: int) -> Built:
-        """Gives a page, kept or built. Raises BadValue where the filter names too many values."""
+    def page(self, collection: Collection, wanted: EntryFilter, limit: int, coding: str = "") -> Built:
+        """Gives a page, kept or built, for a client that will ask for the next in the same coding.
+
+        Raises BadValue where the filter names too many values.
+        """
         asked = self._asked(collection, wanted, limit)
         built = self._held(asked)
         if built is None:
             with self._connections.reading() as conn:
                 built = self._build(conn, asked)
-        self._served(asked, built)
+        self._served(asked, built, coding)
         return built
 
-    def kept(self, collection: Collection, wanted: EntryFilter, limit: int) -> Built | None:
-        """Gives a page only where it need not be built."""
-        asked = self._asked(collection, wanted, limit)
-        built = self._held(asked)
-        if built is not None:
-            self._served(asked, built)
-        return built
+    def body(self, built: Built, coding: str) -> bytes:
+        """Gives a page's body in a coding, which it is put into once; in none where it is tiny."""
+        if not coding or len(built.body) < TINY:
+            return built.body
+        with built.compressing:
+            if coding not in built.codings:
+                packed = compressed(built.body, coding)
+                with self._lock:
+                    built.codings[coding] = packed
+                    if self._kept.get(built.asked) is built:
+                        self._size += len(packed)
+                        self._shrink()
+            return built.codings[coding]
 
     def close(self) -> None:
         """Ends building ahead."""
@@ -140,7 +162,8 @@ class PageCache:
         if found.more:
             token = write_position(self._next_key, asked.collection.number, found.last_seq, asked.wanted)
             following = replace(asked, wanted=replace(asked.wanted, after=found.last_seq))
-        built = Built(envelope(found, token), date_headers(found), found.spans, now, following)
+        bare = asked.collection.view.empty_page is EmptyPage.BARE
+        built = Built(envelope(found, token, bare), date_headers(found), found.spans, now, asked, following)
         if len(built.body) * _LARGEST_SHARE <= self._most_bytes:
             self._keep(asked, built)
         return built
@@ -149,11 +172,14 @@ class PageCache:
         with self._lock:
             before = self._kept.pop(asked, None)
             self._kept[asked] = built
-            self._size += len(built.body) - (len(before.body) if before else 0)
-            while self._size > self._most_bytes:
-                self._size -= len(self._kept.popitem(last=False)[1].body)
+            self._size += built.size - (before.size if before else 0)
+            self._shrink()
 
-    def _served(self, asked: Asked, built: Built) -> None:
+    def _shrink(self) -> None:
+        while self._size > self._most_bytes:
+            self._size -= self._kept.popitem(last=False)[1].size
+
+    def _served(self, asked: Asked, built: Built, coding: str) -> None:
         """Notes what was served; has the next page built where this one was the next of another."""
         with self._lock:
             if asked in self._kept:
@@ -164,20 +190,27 @@ class PageCache:
             self._followers[built.following] = None
             if len(self._followers) > _FOLLOWED:
                 self._followers.popitem(last=False)
-            ahead = follows and built.following not in self._kept and len(self._coming) < _AHEAD
-            if not ahead or built.following in self._coming:
+            kept = self._kept.get(built.following)
+            ready = kept is not None and (not coding or coding in kept.codings)
+            if not follows or ready or len(self._coming) >= _AHEAD or built.following in self._coming:
                 return
             self._coming[built.following] = Event()
-        self._ahead.put(built.following)
+        self._ahead.put((built.following, coding))
 
     def _build_ahead(self) -> None:
-        while (asked := self._ahead.get()) is not None:
+        while (job := self._ahead.get()) is not None:
+            asked, coding = job
+            with self._lock:
+                built = self._kept.get(asked)
             try:
-                with self._connections.reading() as conn:
-                    self._build(conn, asked)
+                if built is None:
+                    with self._connections.reading() as conn:
+                        built = self._build(conn, asked)
             except StoreFault as problem:
                 # Whoever asks for it will see for himself.
                 _log.warning("a page could not be built ahead: %s", problem)
             finally:
                 with self._lock:
                     self._coming.pop(asked).set()
+            if built is not None:
+                self.body(built, coding)

@@ -69,6 +69,7 @@ def preview(store: Store, target: Target) -> PushReport:
     """
     bounds = Bounds(target.settings.max_objects, MOST_BYTES, target.settings.max_content_length or MOST_BYTES)
     sent = withheld = 0
+    fault: str | None = None
     with store.trying() as conn:
         state = targets.enter(conn, target.name, target.destination, target.collection.number)
         under_way = deliveries.sending(conn, target.name)
@@ -76,6 +77,9 @@ def preview(store: Store, target: Target) -> PushReport:
             sent = under_way.objects
             state = replace(state, position=max(state.position, under_way.last_seq))
         while (parcel := next_parcel(conn, state, bounds)).seqs or parcel.skipped:
+            if target.submission is not None and fault is None:
+                sent_by_then = replace(state, reached=max(state.reached, state.position))
+                fault = target.submission.fault(conn, sent_by_then, parcel.bodies)
             sent += len(parcel.seqs)
             withheld += len(parcel.passed)
             past = parcel.seqs[-1] if parcel.seqs else parcel.skipped[-1].seq
@@ -83,7 +87,9 @@ def preview(store: Store, target: Target) -> PushReport:
         open_now = sum(one.pending for one in deliveries.pending(conn, target.name))
         held = targets.unexamined(conn, target.collection.number, target.policy)
     error = "the rules have changed since it was published; run `threatshare publish` first" if held else None
-    status = "held" if held else "dry-run"
+    if error is None and fault is not None:
+        error = f"the partner's profile blocks what would be sent: {fault}"
+    status = "dry-run" if error is None else "held"
     return PushReport(target.name, status, pending=open_now, withheld=withheld, waiting=sent, error=error)
 
 

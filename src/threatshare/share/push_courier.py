@@ -72,7 +72,11 @@ class Courier:
         # Under the store's lock from reading to writing: nothing is sent that is not committed.
         with self._store.writing() as conn:
             self._check_policy(conn)
-            return self._unanswered(conn) or self._repeated(conn) or self._new(conn)
+            state = self.enter(conn)
+            drafted = self._unanswered(conn) or self._repeated(conn) or self._new(conn)
+            if drafted is not None:
+                self._check_profile(conn, state, drafted[0])
+            return drafted
 
     def deliver(self, there: WritableCollection, drafted: Drafted) -> None:
         """Sends one envelope and acts on the answer; raises PartnerError where no more should be sent now."""
@@ -125,6 +129,13 @@ class Courier:
                 " `threatshare publish`, which withdraws what may no longer stand, and push again"
             )
         self._examined = True
+
+    def _check_profile(self, conn: Connection, state: TargetState, delivery: Delivery) -> None:
+        """Raises Held where the partner's profile blocks what would be sent; what was written down of it is undone."""
+        submission = self._target.submission
+        fault = submission.fault(conn, state, deliveries.bodies(conn, delivery)) if submission is not None else None
+        if fault is not None:
+            raise Held(f"{self._place}: the partner's profile blocks what would be sent next: {fault}")
 
     def _unanswered(self, conn: Connection) -> Drafted | None:
         found = deliveries.sending(conn, self._name)

@@ -11,8 +11,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from threatshare.config import FeedSettings, Positive, load_toml
+from threatshare.config import Positive, load_toml
 from threatshare.errors import ConfigurationError, UsageError
+from threatshare.feed_settings import FeedSettings
 from threatshare.feeds.access import checked_url
 from threatshare.feeds.schedule import CronNext, next_run
 from threatshare.model import Collection, CollectionKind, moment
@@ -128,7 +129,10 @@ def next_push(
     if state is None or state.last_run is None or state.parked is not None:
         return moment(0)
     last_run = moment(state.last_run)
-    timing = FeedSettings("taxii", every=settings.every, cron=settings.cron, jitter_seconds=settings.jitter_seconds)
+    # A target never rests longer than its back-off: what waits there is withdrawals too.
+    timing = FeedSettings(
+        "taxii", every=settings.every, cron=settings.cron, jitter_seconds=settings.jitter_seconds, rest="1h"
+    )
     rng = Random(f"{state.name} {state.last_run}")  # noqa: S311  spreads load, keeps no secret
     due = next_run(timing, last_run, state.failures, None, last_run, rng, cron_next)
     return due if state.not_before is None else max(due, moment(state.not_before))

@@ -21,6 +21,7 @@ from threatshare.share.push_settings import (
     fingerprint,
     source_collection,
 )
+from threatshare.share.submissions import Submission, submission_of
 from threatshare.store.connection import Connection
 
 _MAX_ANSWER = 32 * 1024 * 1024
@@ -32,7 +33,7 @@ class Parked(PartnerError):
 
 
 class Held(ThreatshareError):
-    """What was cleared for the partner was cleared under other rules than the present."""
+    """What was cleared for the partner was cleared under other rules than the present, or its profile blocks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Target:
     fingerprint: bytes
     """Of its settings, by which a parked target is known to have been changed."""
     open_session: Callable[[], PartnerSession]
+    submission: Submission | None = None
+    """What the partner's profile wants of each envelope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class PushReport:
     status: str
     """``ok``; ``waiting``: the partner asked to be called later; ``failed``: tried again later; ``parked``: not.
 
-    ``held``: the rules have changed, and what was cleared under others is examined first (`publish`).
+    ``held``: the rules have changed, and what was cleared under others is examined first (`publish`); or the profile
+    of the agreement blocks what would be sent.
     """
     sent: int = 0
     """Objects in envelopes that were answered in this run."""
@@ -116,4 +120,5 @@ def target_of(
         outlet.policy,
         fingerprint(settings, node_dir),
         open_session,
+        submission_of(outlet),
     )

@@ -1,4 +1,4 @@
-"""A WSGI layer before the application that sends pages which need not be built.
+"""A WSGI layer before the application that sends objects, by page or by id, which is most of what is asked for.
 
 Whatever is out of the ordinary (no such page, no right, a wrong key, a filter that cannot be read)
 goes on to the application, which knows the answer to it; nothing is refused here.
@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import parse_qs
+from weakref import ref
 
 from threatshare.errors import BadValue
 from threatshare.model import Account, Collection, Micros, micros
 from threatshare.ports import Clock
 from threatshare.share.accounts import Gatekeeper
 from threatshare.share.bodies import TAXII
+from threatshare.share.compressed import TINY, VARY, coding_for
 from threatshare.share.connections import Connections
 from threatshare.share.filters import OBJECT_FIELDS, read_query
 from threatshare.share.negotiation import HEAD_ONLY, Environ, StartResponse, WsgiApp
 from threatshare.share.pagecache import Built, PageCache
 from threatshare.share.readlog import ReadLog
 from threatshare.share.settings import ServeSettings
-from threatshare.store.collections import collection_by_alias, collection_by_id
+from threatshare.store.collections import collection_at
 from threatshare.store.faults import StoreFault
 from threatshare.store.pages import EntryFilter
 
-_OBJECTS = re.compile("/api/collections/([a-zA-Z0-9-]{1,64})/objects/").fullmatch
+_OBJECTS = re.compile("/([a-z0-9-]{1,64})/collections/([a-zA-Z0-9-]{1,64})/objects/(?:([a-z0-9-]{1,100})/)?").fullmatch
 _LIMIT = re.compile("[1-9][0-9]{0,8}").fullmatch
+_OF_ONE = ("version", "spec_version")
+"""Match fields of an object's own endpoint (TAXII 2.1 §5.6)."""
 _PLAIN = re.compile("[!-~]*").fullmatch
 """Printable ASCII: anything else is left to the application to decode."""
 
@@ -41,13 +45,14 @@ _MOST_ANSWERS = 1_024
 class _Moment:
     """What was found out while the store stood still: who has which key, and which page answers which request.
 
-    Keys are kept as hashes only.
+    Keys are kept as hashes only, and pages by those who may keep them: this alone keeps none in memory.
     """
 
     changes: int
     began: Micros
     accounts: dict[bytes, Account] = field(default_factory=dict)
-    answers: dict[tuple[bytes, str, str], tuple[Account, Collection, Built]] = field(default_factory=dict)
+    collections: dict[tuple[str, str], Collection] = field(default_factory=dict)
+    answers: dict[tuple[bytes, str, str], tuple[Account, Collection, ref[Built]]] = field(default_factory=dict)
 
 
 class ReadyPages:
@@ -76,20 +81,24 @@ class ReadyPages:
         self._asked = lru_cache(maxsize=1_024)(self._read_query)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Sends a ready page, or hands the request on."""
+        """Sends a page, or hands the request on."""
+        coding = coding_for(environ.get("HTTP_ACCEPT_ENCODING"))
         try:
-            built = self._ready(environ)
-        except StoreFault:
+            built = self._ready(environ, coding)
+        except (StoreFault, BadValue):
             built = None
         if built is None:
             return self._app(environ, start_response)
-        start_response(
-            "200 OK",
-            [*built.headers.items(), ("Content-Type", TAXII), ("Content-Length", str(len(built.body)))],
-        )
-        return [built.body]
+        body = self._pages.body(built, coding)
+        headers = [*built.headers.items(), ("Content-Type", TAXII), ("Content-Length", str(len(body)))]
+        if len(built.body) >= TINY:
+            headers.append(VARY)
+        if body is not built.body:
+            headers.append(("Content-Encoding", coding))
+        start_response("200 OK", headers)
+        return [body]
 
-    def _ready(self, environ: Environ) -> Built | None:
+    def _ready(self, environ: Environ, coding: str) -> Built | None:
         path = _OBJECTS(environ["PATH_INFO"])
         plain = environ["REQUEST_METHOD"] == "GET" and environ["HTTP_ACCEPT"] == TAXII and HEAD_ONLY not in environ
         if path is None or not plain:
@@ -98,15 +107,19 @@ class ReadyPages:
         moment = self._moment(now)
         header, query = environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", "")
         credentials = blake2b(header.encode("latin-1", "replace"), digest_size=16).digest()
-        key = (credentials, path[1], query)
-        answer = moment.answers.get(key)
-        if answer is None:
+        key = (credentials, path[0], query)
+        account, collection, kept = moment.answers.get(key, (None, None, _gone))
+        built = kept()
+        if account is None or collection is None or built is None:
             account = moment.accounts.get(credentials) or self._account(moment, credentials, environ)
-            answer = None if account is None else self._answer(account, path[1], query)
-            if answer is None:
+            collection = None if account is None else self._readable(moment, account, path[1], path[2])
+            asked = None if collection is None else self._asked(query, collection.number, path[3])
+            if account is None or collection is None or asked is None:
                 return None
-            moment.answers[key] = answer
-        account, collection, built = answer
+            built = self._pages.page(collection, *asked, coding)
+            if path[3] is not None and not built.spans:
+                return None  # whether there is no such object, or no such version of it, changes the answer
+            moment.answers[key] = account, collection, ref(built)
         self._reads.note(account.name, collection, built.spans, now)
         return built
 
@@ -124,20 +137,16 @@ class ReadyPages:
             moment.accounts[credentials] = found
         return found
 
-    def _answer(self, account: Account, name: str, query: str) -> tuple[Account, Collection, Built] | None:
-        collection = self._readable(account, name)
-        asked = None if collection is None else self._asked(query, collection.number)
-        if collection is None or asked is None:
-            return None
-        built = self._pages.kept(collection, *asked)
-        return None if built is None else (account, collection, built)
-
-    def _readable(self, account: Account, name: str) -> Collection | None:
-        with self._connections.reading() as conn:
-            found = collection_by_id(conn, name) or collection_by_alias(conn, name)
+    def _readable(self, moment: _Moment, account: Account, root: str, name: str) -> Collection | None:
+        found = moment.collections.get((root, name))
+        if found is None:
+            with self._connections.reading() as conn:
+                found = collection_at(conn, root, name)
+            if found is not None:
+                moment.collections[root, name] = found
         return found if found is not None and found.alias in account.read else None
 
-    def _read_query(self, text: str, collection: int) -> tuple[EntryFilter, int] | None:
+    def _read_query(self, text: str, collection: int, object_id: str | None) -> tuple[EntryFilter, int] | None:
         if _PLAIN(text) is None:
             return None
         query = _Query(parse_qs(text, keep_blank_values=True))
@@ -145,10 +154,16 @@ class ReadyPages:
         if _LIMIT(limit) is None:
             return None
         try:
-            wanted = read_query(query, self._next_key, collection, OBJECT_FIELDS)
+            wanted = read_query(query, self._next_key, collection, OBJECT_FIELDS if object_id is None else _OF_ONE)
         except BadValue:
             return None
+        if object_id is not None:
+            wanted = replace(wanted, ids=(object_id,), types=())
         return wanted, min(int(limit), self._settings.max_page_size)
+
+
+def _gone() -> None:
+    """Stands for a page that is not there."""
 
 
 class _Query(dict[str, list[str]]):

@@ -2,14 +2,19 @@
 
 A key has 256 bits and cannot be guessed; what is limited is the noise and the work. One address with
 one account that keeps failing is refused outright; one address that tries many accounts is told to
-slow down, while a right key from there still works, since a whole network may share an address.
-Each worker counts for itself.
+slow down, while a right key from there still works, since a whole network may share an address. Nobody can
+lock an account out from another address than its own.
+
+An IPv6 customer has 2^64 addresses at least, so these count as one (RFC 6177). Each worker counts for itself: with
+four workers four times as many failures are borne.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from threading import Lock
 
 from threatshare.model import Micros
@@ -19,7 +24,8 @@ _MOST_PER_ACCOUNT = 10
 """Failures of one account from one address within the window."""
 _MOST_PER_ADDRESS = 100
 _MOST_REMEMBERED = 10_000
-"""Addresses and pairs counted at once; the oldest are forgotten."""
+"""Addresses and pairs counted at once; those that failed longest ago are forgotten."""
+_CUSTOMER_BITS = 64
 
 
 @dataclass(slots=True)
@@ -38,22 +44,24 @@ class Throttle:
     def must_wait(self, address: str, account: str, now: Micros) -> int:
         """Gives the seconds after which this account may try again from this address; 0: at once."""
         with self._lock:
-            return self._wait((address, account), _MOST_PER_ACCOUNT, now)
+            return self._wait((_network(address), account), _MOST_PER_ACCOUNT, now)
 
     def failed(self, address: str, account: str, now: Micros) -> int:
         """Counts a failure; gives the seconds to wait where there were too many, else 0."""
+        network = _network(address)
         with self._lock:
-            pair = self._add((address, account), now)
-            whole = self._add((address,), now)
-            if pair > _MOST_PER_ACCOUNT:
-                return self._wait((address, account), _MOST_PER_ACCOUNT, now)
-            return self._wait((address,), _MOST_PER_ADDRESS, now) if whole > _MOST_PER_ADDRESS else 0
+            whole = self._add((network,), now)
+            if whole > _MOST_PER_ADDRESS:
+                # Not counted by account any more: one address must not make us forget what others did.
+                return self._wait((network,), _MOST_PER_ADDRESS, now)
+            pair = self._add((network, account), now)
+            return self._wait((network, account), _MOST_PER_ACCOUNT, now) if pair > _MOST_PER_ACCOUNT else 0
 
     def _add(self, key: tuple[str, ...], now: Micros) -> int:
         count = self._counts.get(key)
         if count is None or not 0 <= now - count.began < _WINDOW:
             count = self._counts[key] = _Count(now, 0)
-            self._counts.move_to_end(key)
+        self._counts.move_to_end(key)
         count.failures += 1
         while len(self._counts) > _MOST_REMEMBERED:
             self._counts.popitem(last=False)
@@ -64,3 +72,17 @@ class Throttle:
         if count is None or count.failures < most or not 0 <= now - count.began < _WINDOW:
             return 0
         return max(1, (count.began + _WINDOW - now) // 1_000_000)
+
+
+@lru_cache(maxsize=1_024)
+def _network(address: str) -> str:
+    """Gives what stands for everybody whom one customer's line connects."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return f"{int(found) >> (128 - _CUSTOMER_BITS):x}/64"

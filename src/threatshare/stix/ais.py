@@ -19,6 +19,7 @@ from threatshare.stix.tlp import TLP2_ID
 Consent = Literal[
     "ais-consent-everyone", "ais-consent-everyone-cisa-proprietary", "ais-consent-usg", "ais-consent-none"
 ]
+"""The labels of the submitter's Identity that carry consent, as MITRE's elevator writes them (sharing rules §1.3)."""
 CONSENTS: tuple[Consent, ...] = get_args(Consent)
 _SHORTEST_KEY = 16
 

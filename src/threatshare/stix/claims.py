@@ -75,6 +75,15 @@ def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> 
     )
 
 
+def claim_of_sighting(
+    read: Received, observables: tuple[Observable, ...], default_tlp: Tlp, first: Micros, last: Micros
+) -> NewClaim:
+    """Makes the claim of a sighting about what it says was seen, from the first time on, as of the last."""
+    tlp, handling = _marked(read, default_tlp)
+    maker, confidence = read.created_by_ref, read.confidence
+    return NewClaim(observables, maker, confidence, last, first, None, tlp, read.revoked, False, handling)
+
+
 def _validity(read: Received) -> tuple[Micros, Micros | None]:
     if read.valid_from is None:
         raise BadValue("indicator without valid_from")

@@ -17,6 +17,7 @@ from typing import Any
 
 from threatshare.model import Marking, Pap
 from threatshare.stix.acs import ACS, read_acs
+from threatshare.stix.exercise import is_exercise_statement
 from threatshare.stix.iep import IEP, read_iep
 from threatshare.stix.tlp import TLP_IDS
 
@@ -128,4 +129,6 @@ def _extension(ref: str, name: str, told: object) -> Marking | None:
 def _statement(ref: str, content: Mapping[str, Any]) -> Marking | None:
     told = content.get("definition")
     plain = isinstance(told, dict) and told.keys() == {"statement"} and isinstance(told["statement"], str)
-    return Marking(None, statements=(ref,)) if plain and content.get("definition_type") == "statement" else None
+    if not plain or not isinstance(told, dict) or content.get("definition_type") != "statement":
+        return None
+    return Marking(None, statements=(ref,), exercise=is_exercise_statement(told["statement"]))

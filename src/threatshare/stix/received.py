@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -97,14 +98,20 @@ class Received(Struct, gc=False):
 class Envelope(Struct, gc=False):
     """A TAXII envelope or STIX bundle, its objects left as text."""
 
-    more: bool = False
+    more: bool | Literal[0, 1, "true", "false", "True", "False"] | None = False
+    """Some servers write it as text or as a number."""
     next: str | int | None = None
     type: str | None = None
     objects: list[Raw] | None = None
     """None: nothing there, as some servers say of an empty page."""
 
 
+class _Named(Struct, gc=False):
+    id: str
+
+
 _object = msgspec.json.Decoder(Received)
+_named = msgspec.json.Decoder(_Named)
 _anything = msgspec.json.Decoder()
 _envelope = msgspec.json.Decoder(Envelope)
 
@@ -116,12 +123,12 @@ def split_envelope(page: bytes) -> tuple[list[bytes], bool, str | int | None]:
     """
     try:
         read = _envelope.decode(page)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
         mended = _objects_apart(page)
         if mended is None:
             raise BadValue(f"no TAXII envelope or STIX bundle: {problem}") from problem
         return mended
-    return [bytes(one) for one in read.objects or ()], read.more, read.next
+    return [bytes(one) for one in read.objects or ()], _is_true(read.more), read.next
 
 
 def _objects_apart(page: bytes) -> tuple[list[bytes], bool, str | int | None] | None:
@@ -133,9 +140,13 @@ def _objects_apart(page: bytes) -> tuple[list[bytes], bool, str | int | None] | 
     objects, end = found
     try:
         rest = _envelope.decode(page[:at] + page[end:])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    return None if rest.objects else (objects, rest.more, rest.next)
+    return None if rest.objects else (objects, _is_true(rest.more), rest.next)
+
+
+def _is_true(said: bool | int | str | None) -> bool:
+    return said in (True, "true", "True")
 
 
 def _array(page: bytes) -> int | None:
@@ -202,6 +213,14 @@ def read_object(raw: bytes) -> Received:
     if not read.pattern and read.type == "indicator":
         raise BadValue(f"{read.id}: indicator without a pattern")
     return read
+
+
+def id_of(raw: bytes) -> str | None:
+    """Gives the id of an object of which nothing else is read, and nothing is checked; None where it has none."""
+    try:
+        return _named.decode(raw).id
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def reread(body: bytes) -> Received:

@@ -28,6 +28,7 @@ def read_timestamp(text: str) -> Micros:
         raise BadValue(f"timestamp {text[:40]!r}: {problem}") from problem
 
 
+@lru_cache(maxsize=1_024)
 def write_timestamp(at: Micros, digits: int = 3) -> str:
     """Writes a timestamp with 3 fractional digits (STIX) or 6 (TAXII ``date_added``)."""
     # Not strftime, which writes the first years with fewer than four digits.

@@ -82,12 +82,20 @@ def _uri(file: Path) -> str:
 
 
 def _connect(uri: str) -> Connection:
+    # For a type without an adapter the driver looks for one in vain with each value, and knows of itself only numbers
+    # and texts: 1 microsecond a None or bytes, where a row has three of them and is written in two.
+    sqlite.register_adapter(type(None), _as_it_is)
+    sqlite.register_adapter(bytes, bytes)
     try:
         conn = sqlite.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         conn.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     except sqlite.OperationalError as problem:
         raise StoreError(f"the store cannot be opened: {problem}") from problem
     return conn
+
+
+def _as_it_is(value: None) -> None:
+    return value
 
 
 def _applied(conn: Connection) -> set[str]:

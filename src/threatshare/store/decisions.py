@@ -1,7 +1,8 @@
 """What people decided about what was held: who, when, why, and what it covers. Nothing here is ever deleted.
 
 A decision about roles covers values of sensors (``decided_role``), and where it stands for the future also what
-matches its scope later. A decision about the gate covers the rules that held an object for a collection.
+matches its scope later. A decision about the gate covers the rules that held an object for a collection; where two
+persons have to lift a hold, each one's approval of it is kept (``approval``), and both together let the object go.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from threatshare.model import Micros, Observable, Role, Seen
+from threatshare.policy.names import likeness
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, observable_key
+from threatshare.store.roster import ROLES_IN_FORCE
 
 REVIEW = "review"
 """Rule id of what a person keeps in, whatever the rules say."""
+
+EVERYWHERE = 0
+"""Stands for every collection, also those to come: what a person has withdrawn, or let out again."""
 
 
 class Action(StrEnum):
@@ -71,6 +77,14 @@ class ByWhom:
     person: str
     reason: str
     at: Micros
+    login: str | None = None
+    """The operating system's user, where people have logins."""
+
+    def is_another_than(self, other: ByWhom) -> bool:
+        """Tells whether two people sign: by their logins where both have one, else by their names, which prove less."""
+        if self.login is not None and other.login is not None:
+            return self.login != other.login
+        return likeness(self.person) != likeness(other.person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +107,9 @@ def save_decision(
 ) -> int:
     """Keeps a decision; gives its number."""
     row = conn.execute(
-        "INSERT INTO decision (at, person, reason, action, role, scope, standing, covered)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
-        (by.at, by.person, by.reason, action, role, _written(scope), standing, covered),
+        "INSERT INTO decision (at, person, login, reason, action, role, scope, standing, covered)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        (by.at, by.person, by.login, by.reason, action, role, _written(scope), standing, covered),
     ).fetchone()
     return int(row[0])
 
@@ -105,15 +119,15 @@ def decisions(conn: Connection, limit: int, standing_only: bool = False) -> list
     return [
         DecisionRecord(
             number,
-            ByWhom(person, reason, at),
+            ByWhom(person, reason, at, login),
             Action(action),
             Role(role) if role else None,
             Scope(**json.loads(scope)),
             bool(standing),
             covered,
         )
-        for number, at, person, reason, action, role, scope, standing, covered in conn.execute(
-            "SELECT number, at, person, reason, action, role, scope, standing, covered FROM decision"
+        for number, at, person, login, reason, action, role, scope, standing, covered in conn.execute(
+            "SELECT number, at, person, login, reason, action, role, scope, standing, covered FROM decision"
             " WHERE standing OR NOT ? ORDER BY number DESC LIMIT ?",
             (standing_only, limit),
         )
@@ -134,7 +148,11 @@ def covered_by(conn: Connection, number: int, limit: int) -> list[str]:
         "SELECT DISTINCT value FROM decided_role JOIN observation USING (observable) WHERE decision = ? LIMIT ?",
         (number, limit),
     )
-    objects = conn.execute("SELECT DISTINCT object_id FROM decided_release WHERE decision = ? LIMIT ?", (number, limit))
+    objects = conn.execute(
+        "SELECT object_id FROM decided_release WHERE decision = ? UNION SELECT object_id FROM approval"
+        " WHERE decision = ? LIMIT ?",
+        (number, number, limit),
+    )
     return [row[0] for row in (*values, *objects)][:limit]
 
 
@@ -173,16 +191,90 @@ def cover_objects(conn: Connection, decision: int, collection: int, held: Mappin
 def decided_releases(
     conn: Connection, collection: int, object_ids: Sequence[str]
 ) -> dict[str, dict[str, tuple[Action, ByWhom]]]:
-    """Gives what people decided about objects for a collection, by object id and rule id."""
+    """Gives what people decided about objects for a collection, or for every one, by object id and rule id.
+
+    Where the two differ on one rule, what rejects counts.
+    """
     found: dict[str, dict[str, tuple[Action, ByWhom]]] = {}
     for object_id, rule, action, person, reason, at in conn.execute(
         "SELECT object_id, rule, action, person, reason, at FROM decided_release"
         " JOIN decision ON decision.number = decision"
-        " WHERE collection = ? AND object_id IN (SELECT value FROM json_each(?))",
+        f" WHERE collection IN ({EVERYWHERE}, ?) AND object_id IN (SELECT value FROM json_each(?))"
+        " ORDER BY action = 'reject'",
         (collection, json.dumps(list(object_ids))),
     ):
         found.setdefault(object_id, {})[rule] = (Action(action), ByWhom(person, reason, at))
     return found
+
+
+def decide_everywhere(conn: Connection, by: ByWhom, action: Action, object_ids: Sequence[str]) -> None:
+    """Withdraws objects from every collection (REJECT), or takes that back (APPROVE)."""
+    if object_ids:
+        number = save_decision(conn, by, action, None, Scope(), False, len(object_ids))
+        cover_objects(conn, number, EVERYWHERE, dict.fromkeys(object_ids, (REVIEW,)))
+
+
+def rejected_everywhere(conn: Connection, object_ids: Sequence[str]) -> set[str]:
+    """Gives those of some objects that stand withdrawn from every collection."""
+    return {
+        row[0]
+        for row in conn.execute(
+            "SELECT object_id FROM decided_release JOIN decision ON decision.number = decision"
+            f" WHERE collection = {EVERYWHERE} AND rule = ? AND action = ?"
+            " AND object_id IN (SELECT value FROM json_each(?))",
+            (REVIEW, Action.REJECT, json.dumps(list(object_ids))),
+        )
+    }
+
+
+def approve_holds(conn: Connection, decision: int, collection: int, holds: Mapping[str, Iterable[str]]) -> None:
+    """Keeps one person's approval of holds that two have to lift, by object id (``policy.approvals.approval_key``)."""
+    conn.executemany(
+        "INSERT INTO approval (collection, object_id, hold, decision) VALUES (?, ?, ?, ?)",
+        [(collection, object_id, hold, decision) for object_id, keys in holds.items() for hold in keys],
+    )
+
+
+def end_approvals(conn: Connection, decision: int, collection: int, object_ids: Iterable[str]) -> None:
+    """Has the approvals of some objects count no more, from a decision on; they stay on record."""
+    conn.executemany(
+        "UPDATE approval SET ended = ? WHERE collection = ? AND object_id = ? AND ended IS NULL",
+        [(decision, collection, one) for one in object_ids],
+    )
+
+
+def approvals(conn: Connection, collection: int, object_ids: Sequence[str]) -> dict[str, dict[str, list[ByWhom]]]:
+    """Gives who approved which holds of some objects, by object id and hold; the first one first.
+
+    Once people have logins here, only approvals with a login count: whoever typed the name of another proves nothing.
+    """
+    found: dict[str, dict[str, list[ByWhom]]] = {}
+    for object_id, hold, person, reason, at, login in conn.execute(
+        "SELECT object_id, hold, person, reason, at, login FROM approval JOIN decision ON decision.number = decision"
+        " WHERE collection = ? AND ended IS NULL AND object_id IN (SELECT value FROM json_each(?))"
+        f" AND (login IS NOT NULL OR NOT {ROLES_IN_FORCE}) ORDER BY decision",
+        (collection, json.dumps(list(object_ids))),
+    ):
+        found.setdefault(object_id, {}).setdefault(hold, []).append(ByWhom(person, reason, at, login))
+    return found
+
+
+def two_persons(signed: Sequence[ByWhom]) -> tuple[ByWhom, ByWhom] | None:
+    """Gives the first who signed and the first other one; None where one person alone did."""
+    second = next((one for one in signed if one.is_another_than(signed[0])), None)
+    return None if second is None else (signed[0], second)
+
+
+def rejected_for(conn: Connection, collection: int, object_id: str) -> list[str]:
+    """Gives the rules under which a person keeps an object in."""
+    return [
+        rule
+        for (rule,) in conn.execute(
+            "SELECT rule FROM decided_release JOIN decision ON decision.number = decision"
+            " WHERE collection = ? AND object_id = ? AND action = ?",
+            (collection, object_id, Action.REJECT),
+        )
+    ]
 
 
 def _written(scope: Scope) -> str:

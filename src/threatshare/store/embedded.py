@@ -11,8 +11,8 @@ from threading import RLock
 from threatshare.errors import ConfigurationError
 from threatshare.model import Micros, Tlp
 from threatshare.stix.claims import NewClaim
-from threatshare.stix.received import Received
-from threatshare.store import knowledge, objects, sources
+from threatshare.stix.received import Received, reread
+from threatshare.store import knowledge, links, listings, objects, restatements, sources
 from threatshare.store.connection import Connection, open_writer, transaction
 from threatshare.store.keys import key_maker, object_key, store_secret
 
@@ -67,7 +67,10 @@ class Store:
             if known and (known.reliability, known.default_tlp, known.lineage) == (reliability, default_tlp, lineage):
                 return known
             with self.writing():
-                return sources.register_source(self.conn, name, kind, reliability, default_tlp, lineage)
+                made = sources.register_source(self.conn, name, kind, reliability, default_tlp, lineage)
+                if known is not None:
+                    restatements.line_up(self.conn, made)
+                return made
 
     def sort_out(self, source: sources.Source, read: Sequence[tuple[bytes, Received]], now: Micros) -> objects.Sorted:
         """Tells new and changed objects from those already held."""
@@ -76,10 +79,31 @@ class Store:
     def merge(
         self, source: sources.Source, batch: Sequence[tuple[objects.Fresh, NewClaim | None]], now: Micros
     ) -> knowledge.Merged:
-        """Keeps the originals, brings their claims onto observables and scores these."""
-        objects.keep(self.conn, [fresh for fresh, _ in batch], now)
+        """Keeps the originals and what they tie together, brings their claims onto observables and scores these."""
+        kept = [fresh for fresh, _ in batch]
+        objects.keep(self.conn, kept, now)
+        links.keep_links(self.conn, self.key_of, source.number, kept)
         reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
         return knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
+
+    def disown(self, source: sources.Source, bodies: Sequence[bytes], now: Micros) -> None:
+        """Takes back the claims of objects that are held and count for nothing any more, given by their bodies."""
+        batch: list[tuple[objects.Fresh, NewClaim | None]] = []
+        for body in bodies:
+            read = reread(body)
+            key = object_key(self.key_of, source.number, read.id)
+            batch.append((objects.Fresh(body, read, key, read.version, None, body), None))
+        reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
+        knowledge.merge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of, batch, now)
+
+    def listing(self, source: sources.Source) -> listings.ListMerge:
+        """Begins to read a list; under the lock, which its methods need too."""
+        reliabilities = {one.number: one.reliability for one in sources.sources(self.conn).values()}
+        return listings.ListMerge(self.conn, self.key_of, source, self._origins, reliabilities, self._cap_of)
+
+    def restate(self, limit: int) -> list[int]:
+        """Restates what sources say that are configured otherwise now; gives the next observables, for scoring anew."""
+        return restatements.restate_next(self.conn, self._origins, limit)
 
     def cap_anew(self) -> list[int]:
         """Tells anew what is ours or known benign; gives the numbers of observables for which that has changed."""

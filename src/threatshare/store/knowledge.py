@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct, structs
 
 from threatshare.errors import BadValue
-from threatshare.model import Evidence, Micros, Observable, Reject
+from threatshare.model import Evidence, Micros, Observable, Opinion, Reject
 from threatshare.stix.claims import NewClaim, speaks_stix
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import reread
 from threatshare.store.connection import Connection
+from threatshare.store.feedback import evidence_by_key
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
-from threatshare.store.lookups import evidence_of
+from threatshare.store.lookups import evidence_of, opinions_about
 from threatshare.store.objects import Fresh
 from threatshare.store.sources import Origins, Source
 from threatshare.triage.evidence import weight
@@ -27,14 +28,15 @@ from threatshare.triage.score import ClaimRow, assess
 REVOKED = 1
 BENIGN = 2
 """Bits of ``claim.flags``; either makes the claim weigh nothing. The others are those of ``NewClaim.handling``."""
-_VOID = REVOKED | BENIGN
+VOID = REVOKED | BENIGN
 
 CapOf = Callable[[Observable], str | None]
 """Tells ``lookups.OWN_ASSET``, the known-benign list that holds an observable, or None."""
 
 _NO_EVIDENCE = Evidence()
+_NO_REPORTS = (0, 0)
 
-_Row = tuple["_Touched", int, int, int, int | None, int, int, int | None, int, int]
+Row = tuple["Touched", int, int, int, int | None, int, int, int | None, int, int]
 """A row of table ``claim``."""
 
 
@@ -49,8 +51,8 @@ class Merged(Struct):
     rejects: list[Reject] = []
 
 
-class _Touched(Struct, gc=False):
-    """One observable of the batch, and all claims about it once the batch is in."""
+class Touched(Struct, gc=False):
+    """One observable of a batch, and all claims about it once the batch is in."""
 
     observable: Observable
     key: int
@@ -60,6 +62,9 @@ class _Touched(Struct, gc=False):
     number: int = 0
     """Of its row; 0 until it has one."""
     cap: str | None = None
+    reports: tuple[int, int] = _NO_REPORTS
+    """False positives and confirmed sightings that people have reported."""
+    opinions: tuple[Opinion, ...] = ()
 
 
 def merge(
@@ -81,10 +86,10 @@ def merge(
     refusals: list[Reject] = []
     while True:
         result = Merged(rejects=refusals)
-        touched: dict[int, _Touched] = {}
+        touched: dict[int, Touched] = {}
         gone = _retract(key_of, batch, touched, refused, now)
         rows, doubles = _claim_rows(key_of, source, origins, batch, touched, result, now)
-        clashing = _recall(conn, touched, reliabilities, gone, rows) or doubles
+        clashing = recall(conn, touched, reliabilities, gone, rows) or doubles
         if not clashing:
             break
         # Two values of one key: one in 10**13 at a million observables, and nobody can prepare it. Once more, without.
@@ -92,7 +97,7 @@ def merge(
         named = {one for _, claim in batch if claim is not None for one in claim.observables}
         refusals += [Reject(one.value, _TAKEN) for one in sorted(clashing & named)]
         batch = [(one, claim and _without(claim, refused)) for one, claim in batch]
-    _write(conn, touched, rows, gone, cap_of, now)
+    write(conn, touched, rows, gone, cap_of, now)
     return result
 
 
@@ -107,7 +112,7 @@ def _without(claim: NewClaim, refused: set[Observable]) -> NewClaim:
 def _retract(
     key_of: KeyOf,
     batch: Sequence[tuple[Fresh, NewClaim | None]],
-    touched: dict[int, _Touched],
+    touched: dict[int, Touched],
     refused: set[Observable],
     now: Micros,
 ) -> set[tuple[int, int]]:
@@ -120,7 +125,7 @@ def _retract(
         for observable in _observables(one.before):
             if observable not in kept:
                 key = observable_key(key_of, observable)
-                touched.setdefault(key, _Touched(observable, key, {}, now))
+                touched.setdefault(key, Touched(observable, key, {}, now))
                 gone.add((key, one.key))
     return gone
 
@@ -140,15 +145,15 @@ def _claim_rows(
     source: Source,
     origins: Origins,
     batch: Sequence[tuple[Fresh, NewClaim | None]],
-    touched: dict[int, _Touched],
+    touched: dict[int, Touched],
     result: Merged,
     now: Micros,
-) -> tuple[list[_Row], set[Observable]]:
+) -> tuple[list[Row], set[Observable]]:
     """Makes the rows of table ``claim`` and notes them on the observables they are about.
 
     Gives beside them what has the key of another observable of the batch.
     """
-    rows: list[_Row] = []
+    rows: list[Row] = []
     doubles: set[Observable] = set()
     number, reliability = source.number, source.reliability
     weights: dict[int | None, float] = {}
@@ -167,14 +172,14 @@ def _claim_rows(
         if heft is None:
             heft = weights[claim.confidence] = weight(claim.confidence, reliability)
         about = ClaimRow(
-            origin, 0.0 if flags & _VOID else heft, claim.observed, claim.valid_from, claim.valid_until, number
+            origin, 0.0 if flags & VOID else heft, claim.observed, claim.valid_from, claim.valid_until, number
         )
         object_key = one.key
         for observable in claim.observables:
             key = key_of(f"{observable.kind}|{observable.value}".encode())
             entry = touched.get(key)
             if entry is None:
-                entry = touched[key] = _Touched(observable, key, {}, now)
+                entry = touched[key] = Touched(observable, key, {}, now)
             elif entry.observable != observable:
                 doubles.add(observable)
                 continue
@@ -186,16 +191,17 @@ def _claim_rows(
     return rows, doubles
 
 
-def _recall(
+def recall(
     conn: Connection,
-    touched: dict[int, _Touched],
+    touched: dict[int, Touched],
     reliabilities: Mapping[int, str],
     gone: set[tuple[int, int]],
-    rows: list[_Row],
+    rows: list[Row],
 ) -> set[Observable]:
-    """Reads what the store knows of the batch's observables, and the other claims about them.
+    """Reads what the store knows of a batch's observables (by key), and the other claims about them.
 
-    Gives those whose key another observable has.
+    ``gone`` are the (observable, object) keys of claims that the batch takes back. Gives those observables whose key
+    another has.
     """
     taken: set[Observable] = set()
     known: dict[int, int] = {}
@@ -210,8 +216,12 @@ def _recall(
             continue
         entry.number, entry.first_seen, entry.cap = number, first_seen, cap
         known[number] = key
+    for key, reports in evidence_by_key(conn, touched).items():
+        touched[key].reports = reports
     if not known:
         return taken
+    for number, opinions in opinions_about(conn, "number", sorted(known)).items():
+        touched[known[number]].opinions = opinions
     void: set[int] = set()
     for number, obj, source, origin, confidence, observed, valid_from, valid_until, flags in conn.execute(
         "SELECT observable, object, source, origin, confidence, observed, valid_from, valid_until, flags"
@@ -221,7 +231,7 @@ def _recall(
         key = known[number]
         claims = touched[key].claims
         if obj not in claims and (key, obj) not in gone:
-            heft = 0.0 if flags & _VOID else weight(confidence, reliabilities[source])
+            heft = 0.0 if flags & VOID else weight(confidence, reliabilities[source])
             claims[obj] = (flags, ClaimRow(origin, heft, observed, valid_from, valid_until, source))
         elif flags & REVOKED:
             void.add(obj)
@@ -230,7 +240,7 @@ def _recall(
     return taken
 
 
-def _keep_revoked(void: set[int], rows: list[_Row]) -> None:
+def _keep_revoked(void: set[int], rows: list[Row]) -> None:
     """Lets a claim of an object that was revoked before weigh nothing, whatever its new version says."""
     for at, row in enumerate(rows):
         entry, obj, flags = row[0], row[1], row[-1] | REVOKED
@@ -239,23 +249,34 @@ def _keep_revoked(void: set[int], rows: list[_Row]) -> None:
             entry.claims[obj] = (flags, entry.claims[obj][1]._replace(weight=0.0))
 
 
-def _write(
+def write(
     conn: Connection,
-    touched: Mapping[int, _Touched],
-    rows: list[_Row],
+    touched: Mapping[int, Touched],
+    rows: list[Row],
     gone: set[tuple[int, int]],
     cap_of: CapOf,
     now: Micros,
 ) -> None:
+    """Writes a batch: its observables with their new scores, its claims, and what it takes back."""
     new, known, written = [], [], []
+    alike: dict[tuple[object, ...], tuple[int, Micros | None]] = {}
     number = int(conn.execute("SELECT coalesce(max(number), 0) FROM observable").fetchone()[0])
-    for key, entry in touched.items():
+    # In order of their keys, in which the index on them is written.
+    for key in sorted(touched):
+        entry = touched[key]
         if not entry.number and not entry.claims:
             continue
         observable = entry.observable
         cap = entry.cap if entry.number else cap_of(observable)
-        evidence = evidence_of(cap) if cap else _NO_EVIDENCE
-        value, next_change = assess(observable.kind, [row for _, row in entry.claims.values()], evidence, now)
+        plain = not (cap or entry.opinions or entry.reports != _NO_REPORTS)
+        evidence = _NO_EVIDENCE if plain else evidence_of(cap, *entry.reports, entry.opinions)
+        claims = [row for _, row in entry.claims.values()]
+        # The rows of a list all say the same, and so do those of other lists that name them: reckoned once.
+        same = (observable.kind, cap, entry.reports, entry.opinions, *claims)
+        told = alike.get(same)
+        if told is None:
+            told = alike[same] = assess(observable.kind, claims, evidence, now)
+        value, next_change = told
         if entry.number:
             known.append((value, next_change, entry.number))
         else:
@@ -277,6 +298,15 @@ def _write(
         sorted((row[0].number, *row[1:]) for row in rows),
     )
     conn.executemany("INSERT INTO changed_observable (observable) VALUES (?)", written)
+
+
+def void_claim(conn: Connection, observable: int, obj: int, void: bool) -> None:
+    """Lets an object's claim about an observable (by key, number) weigh nothing, as if it were revoked, or weigh again.
+
+    Only for objects of our own: whether others' are revoked is theirs to say. The observable is left to be scored.
+    """
+    flags = f"flags | {REVOKED}" if void else f"flags & ~{REVOKED}"
+    conn.execute(f"UPDATE claim SET flags = {flags} WHERE observable = ? AND object = ?", (observable, obj))
 
 
 def cap_anew(conn: Connection, cap_of: CapOf) -> list[int]:

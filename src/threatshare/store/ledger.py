@@ -24,13 +24,18 @@ from threatshare.store.entries import SEQ_BITS
 GENESIS = "0" * 64
 """Stands where the first row would have the hash of the one before it."""
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_GUARDS = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
-    f" BEGIN SELECT RAISE(ABORT, 'the ledger is only ever added to'); END"
-    for table in ("ledger", "ledger_terms")
-    for verb in ("UPDATE", "DELETE")
-)
-"""Made with the first row: migrations are split at semicolons, and a trigger has one inside."""
+
+
+def guards(table: str, words: str = "the ledger is only ever added to") -> list[str]:
+    """Gives the statements that make triggers against changing a table's rows.
+
+    They are made with its first row: migrations are split at semicolons, and a trigger has one inside.
+    """
+    return [
+        f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
+        f" BEGIN SELECT RAISE(ABORT, '{words}'); END"
+        for verb in ("UPDATE", "DELETE")
+    ]
 
 
 class What(StrEnum):
@@ -162,7 +167,7 @@ def record(conn: Connection, identity: str, lines: Sequence[Line], at: Micros) -
         return
     known = head(conn)
     if known is None:
-        for guard in _GUARDS:
+        for guard in (*guards("ledger"), *guards("ledger_terms")):
             conn.execute(guard)
         opening = Line(0, "identity", identity, 0, b"", Terms(What.OPENING, "identity").text)
         _add(conn, [opening, *lines], at, Head(0, GENESIS))

@@ -11,6 +11,7 @@ from typing import Any
 
 from threatshare.model import CollectionKind
 from threatshare.stix.objects import reborn_id
+from threatshare.store.blocks import wrong_blocks
 from threatshare.store.connection import Connection
 from threatshare.store.entries import SEQ_BITS
 from threatshare.store.faults import StoreFault
@@ -74,7 +75,7 @@ def check(
     anchors: Mapping[int, Sequence[str]] | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Checked:
-    """Checks every row against the one before it, its entry and the anchors; then collections and releases.
+    """Checks every row against the one before it, its entry and the anchors; then collections, releases and blocks.
 
     ``anchors`` are hashes by row number. ``advance`` is told how many rows are done. Everything is read from one
     snapshot; memory grows with nothing but the number of deleted entries.
@@ -87,6 +88,9 @@ def check(
         walk.run(advance)
         _unrecorded(conn, walk)
         _unreleased(conn, walk)
+        for block in wrong_blocks(conn):
+            place = f"collection {block >> SEQ_BITS}, block {block & (1 << SEQ_BITS) - 1}"
+            walk.found.note(f"{place}: what is served in one piece is not what its entries say")
     finally:
         if own:
             conn.execute("COMMIT")
@@ -242,22 +246,37 @@ def _unrecorded(conn: Connection, walk: _Walk) -> None:
 
 def _unreleased(conn: Connection, walk: _Walk) -> None:
     """Finds decisions that let something out of which there is no entry, and so no row."""
-    gone = "SELECT collection, release.object_id, release.version, life FROM release"
-    first_lives = conn.execute(
-        f"{gone} LEFT JOIN entry ON entry.object_id = release.object_id AND entry.id >> 40 = collection"
-        " AND entry.version = release.version WHERE life = 1 AND release.version > 0 AND entry.id IS NULL"
+    # Where an audience is not told who we are, it has an object by another id than ours.
+    gone = (
+        "SELECT release.collection, release.object_id, release.version, release.life, served_id FROM release"
+        " LEFT JOIN served_as ON served_as.object_id = release.object_id"
+        " AND served_as.collection = release.collection AND served_as.life = release.life"
     )
-    later = conn.execute(f"{gone} WHERE life > 1 AND release.version > 0")
-    for collection, object_id, version, life in chain(first_lives, (one for one in later if not _held(conn, one))):
-        if not _deleted(conn, walk.deleted, collection, reborn_id(object_id, life), version):
+    first_lives = conn.execute(
+        f"{gone} LEFT JOIN entry ON entry.object_id = coalesce(served_id, release.object_id)"
+        " AND entry.id >> 40 = release.collection AND entry.version = release.version"
+        " WHERE release.life = 1 AND release.version > 0 AND entry.id IS NULL"
+    )
+    later = conn.execute(f"{gone} WHERE release.life > 1 AND release.version > 0")
+    for one in chain(first_lives, (one for one in later if not _held(conn, one))):
+        collection, object_id, version, *_ = one
+        if not _deleted(conn, walk.deleted, collection, _served_id(one), version):
             walk.found.note(f"the release of {object_id} into collection {collection} has no entry and no row")
 
 
-def _held(conn: Connection, release: tuple[int, str, int, int]) -> bool:
-    collection, object_id, version, life = release
+_Released = tuple[int, str, int, int, str | None]
+
+
+def _served_id(release: _Released) -> str:
+    _, object_id, _, life, served_id = release
+    return served_id or reborn_id(object_id, life)
+
+
+def _held(conn: Connection, release: _Released) -> bool:
+    collection, _, version, *_ = release
     row = conn.execute(
         "SELECT 1 FROM entry WHERE object_id = ? AND id >> 40 = ? AND version = ?",
-        (reborn_id(object_id, life), collection, version),
+        (_served_id(release), collection, version),
     ).fetchone()
     return row is not None
 

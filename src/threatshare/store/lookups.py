@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from threatshare.model import Claim, Evidence, Marking, Micros, Observable, Tlp
+from threatshare.model import Claim, Evidence, Marking, Micros, Observable, Opinion, Tlp
 from threatshare.stix.claims import BY_DEFINITION, NO_BLOCK, UNKNOWN_MARKING
 from threatshare.store.connection import Connection
 from threatshare.store.definitions import markings
+from threatshare.store.feedback import evidence_by_key
 from threatshare.store.keys import CODE_KIND, KeyOf, key_maker, observable_key, store_secret
 
 
@@ -24,6 +25,16 @@ class Known:
     """As of the last write; a question asked now scores anew."""
     first_seen: Micros
     cap: str | None
+    false_positives: int = 0
+    confirmed: int = 0
+    """What people have reported of it (``store.feedback``)."""
+    opinions: tuple[Opinion, ...] = ()
+    """Partners' on our indicators of it (``store.remarks``)."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """What moves its score beside the claims."""
+        return evidence_of(self.cap, self.false_positives, self.confirmed, self.opinions)
 
 
 def known(conn: Connection, key_of: KeyOf, observables: Iterable[Observable]) -> dict[Observable, Known]:
@@ -40,12 +51,37 @@ def known_by_number(conn: Connection, numbers: Iterable[int]) -> Iterator[Known]
 
 
 def _known(conn: Connection, column: str, values: Sequence[int]) -> Iterator[Known]:
-    for number, kind, value, score, first_seen, cap in conn.execute(
-        "SELECT number, kind, value, score, first_seen, cap FROM observable"
+    said = opinions_about(conn, column, values)
+    rows = conn.execute(
+        "SELECT key, number, kind, value, score, first_seen, cap FROM observable"
         f" WHERE {column} IN (SELECT value FROM json_each(?))",
         (json.dumps(values),),
+    ).fetchall()
+    reported = evidence_by_key(conn, [row[0] for row in rows])
+    for key, number, kind, value, score, first_seen, cap in rows:
+        observable = Observable(CODE_KIND[kind], value)
+        opinions = said.get(number, ())
+        yield Known(number, observable, score, first_seen, cap, *reported.get(key, (0, 0)), opinions)
+
+
+def opinions_about(conn: Connection, column: str, values: Sequence[int]) -> dict[int, tuple[Opinion, ...]]:
+    """Gives the opinions on some observables, found by ``number`` or ``key``, by number; those without are left out."""
+    if not conn.execute("SELECT EXISTS (SELECT 1 FROM opinion)").fetchone()[0]:
+        return {}
+    found: dict[int, list[Opinion]] = {}
+    for number, source, word, reliability, lineage in conn.execute(
+        "SELECT opinion.observable, name, opinion.value, reliability, coalesce(lineage, name)"
+        " FROM observable JOIN opinion ON opinion.observable = observable.number"
+        " JOIN source ON source.number = opinion.source"
+        f" WHERE observable.{column} IN (SELECT value FROM json_each(?))",
+        (json.dumps(values),),
     ):
-        yield Known(number, Observable(CODE_KIND[kind], value), score, first_seen, cap)
+        found.setdefault(number, []).append(Opinion(source, word, reliability, lineage == AIS))
+    return {number: tuple(sorted(said)) for number, said in found.items()}
+
+
+AIS = "ais"
+"""The lineage, or the name, of sources that carry what CISA's AIS says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +187,12 @@ def bring_forward(conn: Connection, moments: Iterable[tuple[int, Micros]]) -> No
     )
 
 
-def evidence_of(cap: str | None) -> Evidence:
-    """Gives what an observable's cap means to its score."""
-    if cap is None:
-        return Evidence()
-    return Evidence(own_asset=True) if cap == OWN_ASSET else Evidence(known_benign=cap)
+def evidence_of(
+    cap: str | None, false_positives: int = 0, confirmed: int = 0, opinions: tuple[Opinion, ...] = ()
+) -> Evidence:
+    """Gives what an observable's cap, what people have reported of it and what partners think mean to its score."""
+    own = cap == OWN_ASSET
+    return Evidence(false_positives, confirmed, own, None if own else cap, opinions)
 
 
 OWN_ASSET = "own-asset"

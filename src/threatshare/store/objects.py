@@ -17,7 +17,7 @@ from msgspec import Struct
 from threatshare.errors import BadValue
 from threatshare.model import Micros, Reject, Tlp
 from threatshare.stix.claims import claim_of
-from threatshare.stix.received import Received, reread
+from threatshare.stix.received import Received, id_of, reread
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, object_key
 
@@ -114,6 +114,37 @@ def keep(conn: Connection, fresh: Sequence[Fresh], now: Micros) -> None:
         " ON CONFLICT (key) DO UPDATE SET modified = excluded.modified, version = excluded.version",
         sorted((one.key, one.version, one.number) for one in fresh),
     )
+
+
+_ONE_IN = 50
+
+
+def unheard(conn: Connection, key_of: KeyOf, source: int, raws: Sequence[bytes]) -> Sequence[bytes]:
+    """Gives those of some objects that the store does not hold as their current versions, byte by byte.
+
+    Feeds are read again and again, and what has not changed need not be read as an object. A sample tells whether
+    it is worth looking: where nothing of it is held, all are given.
+    """
+    if not _repeated(conn, key_of, source, raws[::_ONE_IN]):
+        return raws
+    repeated = _repeated(conn, key_of, source, raws)
+    return [raw for at, raw in enumerate(raws) if at not in repeated]
+
+
+def _repeated(conn: Connection, key_of: KeyOf, source: int, raws: Sequence[bytes]) -> set[int]:
+    """Gives the places of those objects that are held just so."""
+    places: dict[int, int] = {}
+    for at, raw in enumerate(raws):
+        stix_id = id_of(raw)
+        # What is said of markings is looked at every time: it decides on objects that are held already.
+        if stix_id is not None and not stix_id.startswith("marking-definition"):
+            places[object_key(key_of, source, stix_id)] = at
+    found = conn.execute(
+        "SELECT key, body FROM object JOIN version ON version.number = object.version"
+        " WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(places)),),
+    )
+    return {places[key] for key, body in found if body == raws[places[key]]}
 
 
 def bodies(conn: Connection, numbers: Iterable[int]) -> dict[int, bytes]:

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from threatshare.errors import BadValue
 from threatshare.model import Collection, Micros
+from threatshare.store.blocks import joined_bodies
 from threatshare.store.connection import Connection
 from threatshare.store.entries import SEQ_BITS
 
@@ -22,6 +23,8 @@ FIRST, LAST, ALL = "first", "last", "all"
 """Keywords of ``match[version]``."""
 
 _SEQ_MASK = (1 << SEQ_BITS) - 1
+_FEW, _SPARSE = 100, 2
+"""Blocks are not opened for fewer entries, nor where superseded ones are most of what lies in the way."""
 _MOST_RANGES = 60
 """Index ranges of one page; SQLite joins at most 500 queries."""
 
@@ -53,6 +56,7 @@ class Page(Generic[Item]):
     """A page of a collection, in the order in which its entries were added."""
 
     items: list[Item]
+    """Of a page of bodies an item may be several, joined by commas."""
     first_added: Micros
     """0 where the page is empty, as the next two."""
     last_added: Micros
@@ -101,10 +105,11 @@ def start_of(conn: Connection, collection: Collection, wanted: EntryFilter) -> i
 
 
 def _whole_page(conn: Connection, collection: Collection, wanted: EntryFilter, limit: int) -> Page[bytes]:
-    """Reads a page without holes; its ends first, then nothing but bodies, which are most of the time it takes."""
+    """Reads a page without holes: its ends first, then the bodies, from blocks where they are worth opening."""
     low = collection.number << SEQ_BITS
     start = low | start_of(conn, collection, wanted)
-    source, condition = _WHOLE[wanted.versions[0] == LAST]
+    current = wanted.versions[0] == LAST
+    source, condition = _WHOLE[current]
     queries = {name: text.format(source=source, condition=condition) for name, text in _Q_WHOLE.items()}
     named = {"start": start, "end": low | _SEQ_MASK, "skip": limit - 1}
     own = not conn.in_transaction
@@ -116,13 +121,16 @@ def _whole_page(conn: Connection, collection: Collection, wanted: EntryFilter, l
             return Page([], 0, 0, 0, False, ())
         edge = conn.execute(queries["edge"], named).fetchall() or conn.execute(queries["last"], named).fetchall()
         last_id, last_added = edge[0]
-        rows = conn.execute(queries["bodies"], {**named, "end": last_id}).fetchall()
+        if _FEW < last_id - first[0] < limit * _SPARSE:
+            items = joined_bodies(conn, collection, (first[0] & _SEQ_MASK) - 1, last_id & _SEQ_MASK, current)
+        else:
+            items = [row[0] for row in conn.execute(queries["bodies"], {**named, "end": last_id}).fetchall()]
     finally:
         if own:
             conn.execute("COMMIT")
     last_seq = last_id & _SEQ_MASK
     spans = (((start & _SEQ_MASK) + 1, last_seq),)
-    return Page([row[0] for row in rows], first[1], last_added, last_seq, len(edge) > 1, spans)
+    return Page(items, first[1], last_added, last_seq, len(edge) > 1, spans)
 
 
 def _page(found: tuple[int, list[Any]], wanted: EntryFilter, limit: int, item: Any) -> Page[Any]:
@@ -235,6 +243,16 @@ def _and(conditions: Sequence[str]) -> str:
 def _ranges(wanted: EntryFilter, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Chooses the index and the ranges of it that hold the answer in order: (index, condition)."""
     current_only = wanted.versions == (LAST,) and not wanted.spec_versions
+    # What is rare first: nearly all entries of a collection may be of one type.
+    if _names_versions_only(wanted):
+        return _limited(
+            [
+                ("entry_version", f"id >> 40 = :collection AND version = :{name}")
+                for name in _numbered("version", wanted.versions, values)
+            ]
+        )
+    if _names_old_specs_only(wanted):
+        return [("entry_old_spec", "spec_version <> '2.1'")]
     if wanted.types:
         states = (0,) if current_only else (0, 1)
         return _limited(
@@ -243,16 +261,15 @@ def _ranges(wanted: EntryFilter, values: dict[str, Any]) -> list[tuple[str, str]
                 for name, state in product(_numbered("type", wanted.types, values), states)
             ]
         )
-    if not any(isinstance(one, str) for one in wanted.versions):
-        return _limited(
-            [
-                ("entry_version", f"id >> 40 = :collection AND version = :{name}")
-                for name in _numbered("version", wanted.versions, values)
-            ]
-        )
-    if wanted.spec_versions and "2.1" not in wanted.spec_versions:
-        return [("entry_old_spec", "spec_version <> '2.1'")]
     return [("INDEXED BY entry_current" if current_only else "NOT INDEXED", "")]
+
+
+def _names_versions_only(wanted: EntryFilter) -> bool:
+    return not any(isinstance(one, str) for one in wanted.versions)
+
+
+def _names_old_specs_only(wanted: EntryFilter) -> bool:
+    return bool(wanted.spec_versions) and "2.1" not in wanted.spec_versions
 
 
 def _limited(ranges: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -268,14 +285,14 @@ def _numbered(name: str, given: Sequence[str | Micros], values: dict[str, Any]) 
 
 
 def _conditions(wanted: EntryFilter, values: dict[str, Any]) -> list[str]:
-    """Gives what each row must meet beside lying in one of the ranges, which settle the type."""
+    """Gives what each row must meet beside lying in one of the ranges; those of types settle the type."""
     conditions = []
     among = ""
     if wanted.spec_versions:
         values["spec_versions"] = json.dumps(wanted.spec_versions)
         among = "{}.spec_version IN (SELECT value FROM json_each(:spec_versions))"
         conditions.append(among.format("e"))
-    if wanted.types and wanted.ids:
+    if wanted.types and (wanted.ids or _names_versions_only(wanted) or _names_old_specs_only(wanted)):
         values["types"] = json.dumps(wanted.types)
         conditions.append("e.type IN (SELECT value FROM json_each(:types))")
     if wanted.versions != (ALL,):

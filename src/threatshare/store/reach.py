@@ -16,6 +16,7 @@ from threatshare.model import Micros
 from threatshare.stix.objects import reborn_id
 from threatshare.store.connection import Connection
 from threatshare.store.deliveries import PENDING, Delivery, deliveries_of
+from threatshare.store.disguises import served_elsewhere
 from threatshare.store.entries import SEQ_BITS
 from threatshare.store.ledger import Row, What, chosen
 from threatshare.store.reads import reads_of
@@ -145,7 +146,7 @@ def reach(conn: Connection, object_ids: Iterable[str]) -> list[Reached]:
 
 
 def served_ids(conn: Connection, object_ids: Iterable[str]) -> list[str]:
-    """Gives the ids under which objects were served: one for each life."""
+    """Gives the ids under which objects were served: one for each life, and those for who is not told that we are."""
     found: dict[str, None] = {}
     for object_id in object_ids:
         row = conn.execute(
@@ -154,6 +155,7 @@ def served_ids(conn: Connection, object_ids: Iterable[str]) -> list[str]:
         ).fetchone()
         for life in range(1, (row[0] or 1) + 1):
             found[reborn_id(object_id, life)] = None
+        found |= dict.fromkeys(served_elsewhere(conn, object_id))
     return list(found)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -179,12 +179,31 @@ def refused(conn: Connection, limit: int) -> list[tuple[str, Release]]:
 
 
 def on_hold(conn: Connection) -> Iterator[tuple[int, str, Release]]:
-    """Yields what the gate holds: the collection's number and alias, and the decision."""
+    """Yields what the gate holds: the collection's number and alias, and the decision.
+
+    So does a version that waits while the audience keeps the one before.
+    """
     for row in conn.execute(
         f"SELECT collection.number, alias, {_COLUMNS} FROM release"
         " JOIN collection ON collection.number = release.collection WHERE verdict = 'hold' ORDER BY at DESC"
     ):
         yield row[0], row[1], _release(row[2:])
+    for row in conn.execute(
+        f"SELECT collection.number, alias, waiting_version.reasons, {_COLUMNS} FROM waiting_version"
+        " JOIN release USING (collection, object_id) JOIN collection ON collection.number = release.collection"
+    ):
+        yield row[0], row[1], replace(_release(row[3:]), verdict=Verdict.HOLD, reasons=_reasons(row[2]))
+
+
+def waiting_versions(conn: Connection, object_id: str) -> dict[str, tuple[Reason, ...]]:
+    """Gives by collection alias why a new version of an object is held while the one before stands."""
+    return {
+        alias: _reasons(reasons)
+        for alias, reasons in conn.execute(
+            "SELECT alias, reasons FROM waiting_version JOIN collection ON number = collection WHERE object_id = ?",
+            (object_id,),
+        )
+    }
 
 
 def decision_of(release: Release) -> Decision:
@@ -199,9 +218,13 @@ def _release(row: Sequence[object]) -> Release:
         version,  # type: ignore[arg-type]
         bytes(digest),  # type: ignore[call-overload]
         Verdict(str(verdict)),
-        tuple(Reason(rule, Verdict(said), text) for rule, said, text in json.loads(str(reasons))),
+        _reasons(str(reasons)),
         bytes(policy),  # type: ignore[call-overload]
         at,  # type: ignore[arg-type]
         life,  # type: ignore[arg-type]
         created,  # type: ignore[arg-type]
     )
+
+
+def _reasons(written: str) -> tuple[Reason, ...]:
+    return tuple(Reason(rule, Verdict(said), text) for rule, said, text in json.loads(written))

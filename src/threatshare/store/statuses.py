@@ -10,16 +10,21 @@ KEPT: Micros = 30 * 24 * 3600 * 1_000_000
 _PRUNED_AT_ONCE = 100
 
 
-def keep_status(conn: Connection, status_id: str, account: str, body: bytes, now: Micros) -> None:
-    """Keeps a status, and drops some that are older than KEPT; called inside the caller's transaction."""
-    conn.execute("INSERT INTO taxii_status VALUES (?, ?, ?, ?)", (status_id, account, now, body))
+def keep_status(conn: Connection, root: str, status_id: str, account: str, body: bytes, now: Micros) -> None:
+    """Keeps a status and drops some that are older than KEPT; called inside the caller's transaction."""
+    conn.execute(
+        "INSERT INTO taxii_status (id, account, created, body, root) VALUES (?, ?, ?, ?, ?)",
+        (status_id, account, now, body, root),
+    )
     conn.execute(
         "DELETE FROM taxii_status WHERE id IN (SELECT id FROM taxii_status WHERE created < ? LIMIT ?)",
         (now - KEPT, _PRUNED_AT_ONCE),
     )
 
 
-def status_of(conn: Connection, status_id: str, account: str) -> bytes | None:
-    """Gives the body of a status that this account made; None for any other."""
-    row = conn.execute("SELECT body FROM taxii_status WHERE id = ? AND account = ?", (status_id, account)).fetchone()
+def status_of(conn: Connection, root: str, status_id: str, account: str) -> bytes | None:
+    """Gives the body of a status that this account made under an API root; None for any other."""
+    row = conn.execute(
+        "SELECT body FROM taxii_status WHERE id = ? AND account = ? AND root = ?", (status_id, account, root)
+    ).fetchone()
     return None if row is None else bytes(row[0])

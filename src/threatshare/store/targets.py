@@ -116,11 +116,12 @@ def unexamined(conn: Connection, collection: int, policy: bytes) -> bool:
     """Tells whether anything stands in a collection that was not decided under the present policy.
 
     Publishing goes through a collection in batches, so that it may be found half-way. Looks at every
-    release; our Identity apart, which is introduced once.
+    release; what says who we are apart, which stands whatever becomes of the rest.
     """
     found = conn.execute(
         "SELECT 1 FROM release WHERE collection = ? AND verdict = 'release' AND policy <> ?"
-        " AND object_id NOT LIKE 'identity--%' LIMIT 1",
+        " AND object_id NOT GLOB 'identity--*' AND object_id NOT GLOB 'location--*'"
+        " AND object_id NOT GLOB 'relationship--*' LIMIT 1",
         (collection, policy),
     ).fetchone()
     return found is not None or published_otherwise(conn, collection, policy)

@@ -229,11 +229,11 @@ def _host(observable: Observable) -> str:
 
 
 def _suffix_of(name: str, table: dict[str, str]) -> str | None:
-    labels = name.split(".")
-    for start in range(len(labels)):
-        suffix = ".".join(labels[start:])
+    suffix = name
+    while suffix:
         if suffix in table:
             return f"{suffix} ({table[suffix]})"
+        suffix = suffix.partition(".")[2]
     return None
 
 

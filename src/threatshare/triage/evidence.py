@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from threatshare.model import Evidence
+from threatshare.model import Evidence, Opinion
 
 RELIABILITY: Mapping[str, float] = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0, "F": 0.5}
 UNSTATED = 50
@@ -19,6 +19,14 @@ FALSE_POSITIVE = 0.1
 """A trusted analyst's false-positive report multiplies the odds by this."""
 CONFIRMED = 5.0
 """A sighting of our own, confirmed as true positive, multiplies the odds by this."""
+OPINIONS: Mapping[str, float] = {
+    "strongly-disagree": 0.2,
+    "disagree": 0.5,
+    "neutral": 1.0,
+    "agree": 1.5,
+    "strongly-agree": 3.0,
+}
+"""What an opinion multiplies the odds by, where its author is fully reliable: the author's weight is the exponent."""
 BENIGN_CAP = 20
 """Highest score of a value on a known-benign list."""
 
@@ -46,10 +54,23 @@ def together(chances: Iterable[float]) -> float:
 
 
 def odds_factor(evidence: Evidence) -> float:
-    """Gives what reports of false positives and confirmed sightings multiply the odds by."""
-    return float(
+    """Gives what reports of false positives, confirmed sightings and opinions multiply the odds by."""
+    factor = float(
         FALSE_POSITIVE ** min(evidence.false_positives, _MOST) * CONFIRMED ** min(evidence.confirmed_sightings, _MOST)
     )
+    for one in evidence.opinions[:_MOST]:
+        factor *= opinion_factor(one)
+    return factor
+
+
+def opinion_factor(opinion: Opinion) -> float:
+    """Gives what one opinion multiplies the odds by.
+
+    AIS says ``agree`` of what nobody has confirmed (AIS scoring framework), which is no more than was known.
+    """
+    if opinion.of_ais and opinion.word == "agree":
+        return 1.0
+    return float(OPINIONS[opinion.word] ** RELIABILITY[opinion.reliability])
 
 
 def after_evidence(chance: float, factor: float) -> float:

@@ -16,6 +16,7 @@ from threatshare.triage.evidence import (
     UNSTATED,
     after_evidence,
     odds_factor,
+    opinion_factor,
     together,
     weight,
 )
@@ -125,6 +126,9 @@ def _evidence_terms(evidence: Evidence, chance: float) -> list[str]:
         terms.append(f"false positives reported: {evidence.false_positives}, each x {FALSE_POSITIVE:g} on the odds")
     if evidence.confirmed_sightings:
         terms.append(f"sightings confirmed here: {evidence.confirmed_sightings}, each x {CONFIRMED:g} on the odds")
+    for one in evidence.opinions:
+        factor = f"x {opinion_factor(one):.2g} on the odds"
+        terms.append(f"{one.source} says {one.word}, reliability {one.reliability}: {factor}")
     if terms:
         terms.append(f"after that evidence: {moved:.2f}")
     if evidence.known_benign is not None:

@@ -1,6 +1,6 @@
 """The merged view of one observable: what our own tools are told, in one indicator of ours.
 
-It says what all sources together say, as our judgement: our score as its confidence, the most restrictive
+It says what all that stands says together, as our judgement: our score as its confidence, the most restrictive
 marking, the latest validity. What is marked above the ceiling of our own organisation takes no part.
 """
 
@@ -25,6 +25,7 @@ MONITOR_ONLY = "action:monitor-only"
 """Label of a value that no marking lets us block: PAP AMBER or RED, a policy that forbids it (IEP, ACS)."""
 
 _HOUR: Micros = 3_600_000_000
+_WEEK: Micros = 7 * 24 * _HOUR
 _NOT_TOKEN = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -58,6 +59,7 @@ def merge(
     moments = [
         _look_again(observable.kind, visible, evidence, floor if served else None, now, hidden),
         _marked_anew(claims, observable.kind, now),
+        _one_ends(standing, observable.kind) if served else None,
     ]
     again = min((at for at in moments if at is not None), default=None)
     if not served:
@@ -65,7 +67,7 @@ def merge(
         return Merged(object_id, score, None, Reason("siem-floor", Verdict.REFUSE, text), b"", again)
     band = band_of(score)
     tlp = max(one.marking.tlp or Tlp.CLEAR for one in standing)
-    ends = whole_milliseconds(max(_end(one, observable.kind) for one in standing))
+    ends = whole_milliseconds(max(_told_end(one, observable.kind) for one in standing))
     begins = whole_milliseconds(min(min(one.valid_from for one in standing), ends - 1000))
     watched = [] if any(one.marking.may_block_at(now) for one in standing) else [MONITOR_ONLY]
     labels = [f"score:{band}", *watched, *sorted({f"source:{_token(one.source)}" for one in standing})]
@@ -96,6 +98,15 @@ def _look_again(
     return min(moments, default=None)
 
 
+def _one_ends(standing: Sequence[Claim], kind: Kind) -> Micros | None:
+    """Finds when one of several claims ends that stand: marking, sources and beginning may be the others' alone then.
+
+    With the last of them the score falls to nothing, which is a change of band.
+    """
+    ends = {_end(one, kind) for one in standing}
+    return min(ends) if len(ends) > 1 else None
+
+
 def _marked_anew(claims: Sequence[Claim], kind: Kind, now: Micros) -> Micros | None:
     """Finds when a marking may mean something else: a policy begins or ends, a definition may have come meanwhile.
 
@@ -124,6 +135,17 @@ def _stands(claim: Claim, kind: Kind, now: Micros) -> bool:
 def _end(claim: Claim, kind: Kind) -> Micros:
     """Gives when a claim no longer counts: its own end, or when it has decayed to nothing."""
     gone = claim.observed + lifetime(kind, 0.0)
+    return gone if claim.valid_until is None else min(gone, claim.valid_until)
+
+
+def _told_end(claim: Claim, kind: Kind) -> Micros:
+    """Gives until when a claim is told to be valid: its own end, or the end of the week in which nothing is left of it.
+
+    That week is our reckoning and nobody's word, and moves whenever the claim is said anew: told to the moment, all
+    that a list names would be told anew each day, though nothing had changed. What has decayed is withdrawn in time.
+    """
+    gone = claim.observed + lifetime(kind, 0.0)
+    gone += -gone % _WEEK
     return gone if claim.valid_until is None else min(gone, claim.valid_until)
 
 

@@ -61,7 +61,10 @@ def assess(kind: Kind, claims: Sequence[ClaimRow], evidence: Evidence, now: Micr
         return 0, None
     curve = CURVES[kind]
     if len(claims) == 1 and not (
-        evidence.false_positives or evidence.confirmed_sightings or evidence.known_benign is not None
+        evidence.false_positives
+        or evidence.confirmed_sightings
+        or evidence.opinions
+        or evidence.known_benign is not None
     ):
         return _assess_one(curve, claims[0], now)
     course = _Course(curve, claims, evidence)

@@ -6,19 +6,22 @@ from typing import Any
 import pytest
 
 from clocks import FixedClock
-from threatshare.config import FeedSettings
 from threatshare.errors import ConfigurationError
+from threatshare.feed_settings import FeedSettings
 from threatshare.feeds.access import Access
 from threatshare.feeds.bundles import DiskFeed, WebFeed
 from threatshare.feeds.clients import client_for
+from threatshare.feeds.misp import MispFeed
 from threatshare.feeds.taxii import TaxiiFeed
-from threatshare.ports import FeedClient
+from threatshare.ports import FeedClient, ListClient
 
 SECRET = "s3cret-Canary"
 
 
 def _client(tmp_path: Path, **settings: Any) -> FeedClient:
-    return client_for("isac", FeedSettings(**settings), tmp_path, clock=FixedClock())
+    found = client_for("isac", FeedSettings(**settings), tmp_path, clock=FixedClock())
+    assert not isinstance(found, ListClient)
+    return found
 
 
 def test_each_kind_has_its_client(tmp_path: Path) -> None:
@@ -26,6 +29,10 @@ def test_each_kind_has_its_client(tmp_path: Path) -> None:
     assert isinstance(_client(tmp_path, kind="taxii", url="https://taxii.example/taxii2/"), TaxiiFeed)
     assert isinstance(_client(tmp_path, kind="stix", url="https://h.example/a.json"), WebFeed)
     assert isinstance(_client(tmp_path, kind="stix", path="drop"), DiskFeed)
+    assert isinstance(_client(tmp_path, kind="misp", url="https://h.example/feed/"), MispFeed)
+    assert isinstance(_client(tmp_path, kind="misp", path="drop"), MispFeed)
+    for settings in (FeedSettings("list", url="https://h.example/list.txt"), FeedSettings("list", path="drop")):
+        assert isinstance(client_for("isac", settings, tmp_path, clock=FixedClock()), ListClient)
 
 
 def test_paths_are_the_nodes(tmp_path: Path) -> None:
@@ -39,7 +46,7 @@ def test_paths_are_the_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "taxii", "path": "drop"}, "path needs kind"),
+        ({"kind": "taxii", "path": "drop"}, "path needs another kind"),
         ({"kind": "stix", "url": "ftp://h.example/a.json"}, "http or https"),
         ({"kind": "stix", "url": "https:///a.json"}, "http or https"),
         ({"kind": "stix", "url": "https://h.example:99999/a.json"}, "http or https"),

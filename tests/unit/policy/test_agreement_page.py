@@ -20,6 +20,7 @@ from threatshare.policy import gate, rules
 from threatshare.policy.agreements import (
     Agreement,
     Breach,
+    Checkin,
     Contact,
     Event,
     Exit,
@@ -52,6 +53,7 @@ TABLES: dict[str, type[Struct]] = {
     "breach.": Breach,
     "exit.": Exit,
     "feedback.": Feedback,
+    "checkin.": Checkin,
     "iep.": IepMetadata,
 }
 

@@ -57,14 +57,18 @@ def test_release_shows_that_every_rule_has_spoken() -> None:
         "never-share",
         "reserved",
         "allowed-fields",
+        "anonymity",
         "privacy",
         "validity",
         "minimum-score",
         "maximum-age",
         "object-type",
+        "references",
+        "report-text",
         "approval",
+        "profile",
     ]
-    assert len(RULES) == 19
+    assert len(RULES) == 23
 
 
 @pytest.mark.parametrize("audience", [INTERNAL, SIEM])
@@ -351,9 +355,12 @@ def test_attribution() -> None:
     forbidden = partner(agreement(outbound=Outbound("amber", attribution="must-not")))
     demanded = partner(agreement(outbound=Outbound("amber", attribution="must")))
     for content, observables in ((our_indicator(), [BAD]), (our_identity(), [])):
-        assert rules_against(ask(content, observables), forbidden) == [("allowed-fields", REFUSE)]
+        assert rules_against(ask(content, observables), forbidden) == [
+            ("allowed-fields", REFUSE),
+            ("anonymity", REFUSE),
+        ]
         assert rules_against(ask(content, observables), demanded) == []
-    assert rules_against(ask(nameless), forbidden) == []
+    assert rules_against(ask(nameless), forbidden) == [("anonymity", REFUSE)]
     assert rules_against(ask(nameless), demanded) == [("allowed-fields", REFUSE)]
 
 

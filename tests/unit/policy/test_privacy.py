@@ -295,7 +295,7 @@ def test_a_hit_is_told_by_rule_field_and_keyed_hash() -> None:
     digest = hmac.new(KEY, b"jane.doe@corp.net", "sha256").hexdigest()[:16]
     assert hashed(KEY, "jane.doe@corp.net") == digest
     assert why == (
-        f"/pattern holds a mail address (keyed hash {digest}); held: a person who knows whose it is can release "
+        f"/pattern holds a mail address (keyed hash {digest}); held: two persons who know whose it is can release "
         "privacy-mail by name"
     )
 

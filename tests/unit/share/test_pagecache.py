@@ -83,6 +83,20 @@ def test_a_kept_page_is_never_stale(node: TaxiiNode, steps: list[tuple[str, int,
         fresh.close()
 
 
+@pytest.mark.parametrize("spec_version", [{}, {"match[spec_version]": "2.1"}])
+def test_a_kept_page_of_first_versions_ends_when_an_older_one_comes(
+    node: TaxiiNode, spec_version: dict[str, str]
+) -> None:
+    """A version that is superseded as it comes may be its object's first, and the page that named another goes."""
+    node.publish("one", *(indicator(number, "2026-01-05T00:00:00.000Z") for number in range(6)))
+    query = {"match[version]": "first", "limit": "3", **spec_version}
+    assert len(node.get(OBJECTS, "soc", query).objects) == 3
+    node.publish("one", indicator(0, "2026-01-01T00:00:00.000Z"))
+    assert node.get(OBJECTS, "soc", query).objects == [
+        indicator(number, "2026-01-05T00:00:00.000Z") for number in (1, 2, 3)
+    ]
+
+
 def test_what_is_kept_is_not_read_again(node: TaxiiNode) -> None:
     """A page is read once, whoever asks and whether by `next`, by date or from the start; a kept one never."""
     node.publish("one", *(indicator(number) for number in range(10)))
@@ -90,10 +104,9 @@ def test_what_is_kept_is_not_read_again(node: TaxiiNode) -> None:
     with cache_of(node, read=reader) as cache:
         collection = node.collection("one")
         dated = EntryFilter(added_after=node.now)
-        assert cache.kept(collection, dated, 3) is None
         built = cache.page(collection, dated, 3)
         assert cache.page(collection, EntryFilter(after=built.spans[0][0] - 1), 3) is built
-        assert cache.kept(collection, dated, 3) is built
+        assert cache.page(collection, dated, 3) is built
     assert len(reader.starts) == 1
 
 
@@ -105,7 +118,7 @@ def test_the_next_page_is_ready_for_who_follows(node: TaxiiNode) -> None:
         for after in (0, 5, 10):
             cache.page(node.collection("one"), EntryFilter(after=after), 5)
         until = time.monotonic() + 5
-        while cache.kept(node.collection("one"), EntryFilter(after=15), 5) is None:
+        while 15 not in reader.starts:
             assert time.monotonic() < until, "nothing was built ahead"
             time.sleep(0.01)
     single = CountingReader()
@@ -117,16 +130,22 @@ def test_the_next_page_is_ready_for_who_follows(node: TaxiiNode) -> None:
 def test_pages_kept_are_bounded(node: TaxiiNode) -> None:
     """Of more pages than may be kept those asked for longest ago go, and one that is too large is not kept."""
     node.publish("one", *(indicator(number) for number in range(100)))
-    with cache_of(node, most_bytes=20_000) as cache:
+    reader = CountingReader()
+
+    def is_kept(limit: int) -> bool:
+        before = len(reader.starts)
+        cache.page(one, EntryFilter(), limit)
+        return len(reader.starts) == before
+
+    with cache_of(node, most_bytes=20_000, read=reader) as cache:
         # Other limits from one start: no page follows another, so none is built ahead.
         one, limits = node.collection("one"), range(1, 14)
         sizes = [len(cache.page(one, EntryFilter(), limit).body) for limit in limits]
-        kept = [cache.kept(one, EntryFilter(), limit) is not None for limit in limits]
-        assert kept == sorted(kept)
+        kept = [is_kept(limit) for limit in reversed(limits)]
+        assert kept == sorted(kept, reverse=True)
         assert not all(kept)
-        assert 0 < sum(size for size, held in zip(sizes, kept, strict=True) if held) <= 20_000
-        cache.page(node.collection("one"), EntryFilter(), 90)
-        assert cache.kept(node.collection("one"), EntryFilter(), 90) is None
+        assert 0 < sum(size for size, held in zip(reversed(sizes), kept, strict=True) if held) <= 20_000
+        assert [is_kept(90), is_kept(90)] == [False, False]
 
 
 def test_a_ready_page_goes_only_to_who_may_read_it(node: TaxiiNode) -> None:
@@ -156,3 +175,21 @@ def test_a_key_that_expires_is_refused_although_pages_are_kept(tmp_path: Path) -
         assert [node.get(OBJECTS, "soc").status for _ in range(3)] == [200] * 3
         clock.advance(seconds=6)
         assert node.get(OBJECTS, "soc").status == 401
+
+
+def test_an_object_by_id_is_what_the_application_would_say(node: TaxiiNode) -> None:
+    """By id comes every version asked for, without medallion or with it; what is not there is 404 as ever."""
+    node.publish("one", *(indicator(1, f"2026-01-0{day}T00:00:00.000Z") for day in (1, 2, 3)), indicator(2))
+    path = f"{OBJECTS}{stix_id(1)}/"
+    for versions, limit in (("last", 5), ("all", 5), ("first", 5), ("all", 2)):
+        fast = node.get(path, "soc", {"match[version]": versions, "limit": f"{limit}"})
+        # A spelling that only the application reads.
+        slow = node.get(path, "soc", {"match[version]": versions, "limit": f"0{limit}"})
+        assert (fast.status, fast.body, fast.headers) == (slow.status, slow.body, slow.headers)
+        assert all(one["id"] == stix_id(1) for one in fast.objects)
+    assert len(node.get(path, "soc", {"match[version]": "all"}).objects) == 3
+    assert node.get(path, "soc", {"match[type]": "malware"}).objects == node.get(path, "soc").objects
+    assert node.get(f"{OBJECTS}{stix_id(3)}/", "soc").status == 404
+    assert node.get(path, None).status == 401
+    delete(node, 1)
+    assert node.get(path, "soc").status == 404

@@ -59,9 +59,8 @@ NO_PAGES = {
     "garbage": b"\xff\xfe{",
     "half": b'{"objects":[{}',
     "two": b"{}{}",
-    "more as text": b'{"more":"yes","objects":[]}',
-    "more as number": b'{"more":1}',
-    "more as nothing": b'{"more":null}',
+    "more as any text": b'{"more":"yes","objects":[]}',
+    "more as any number": b'{"more":2}',
     "next as fraction": b'{"next":1.5}',
     "next as truth": b'{"next":true}',
     "next as object": b'{"next":{}}',
@@ -81,6 +80,18 @@ NO_PAGES = {
     "deep": b'{"objects":[' + b"[" * 1_000_000,
     "deep and closed": b'{"objects":[' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"]}",
 }
+
+
+@pytest.mark.parametrize(
+    ("more", "meant"),
+    [("true", True), ('"true"', True), ('"True"', True), ("1", True)]
+    + [("false", False), ('"false"', False), ('"False"', False), ("0", False), ("null", False)],
+)
+def test_more_in_other_words(more: str, meant: bool) -> None:
+    """Whether there is more is read from text, numbers and null as from truth, beside objects that are good or not."""
+    for one in (b'{"a":1}', b'{"a":NaN}'):
+        page = b'{"more":%s,"next":"x","objects":[%s]}' % (more.encode(), one)
+        assert split_envelope(page) == ([one], meant, "x")
 
 
 @pytest.mark.parametrize(("page", "parts"), PAGES.items())

@@ -91,7 +91,7 @@ def test_revocation_is_final(conn: Connection) -> None:
         with pytest.raises(UsageError, match="no account"):
             change()
     record = accounts.list_accounts(conn)[0]
-    assert (record.revoked, record.key_prefixes) == (NOW + 5, ())
+    assert (record.revoked, record.keys) == (NOW + 5, ())
 
 
 def test_rights_are_given_and_taken(conn: Connection) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threatshare.model import Collection, CollectionKind, Micros
 from threatshare.store.collections import add_collection
 from threatshare.store.connection import Connection, open_writer, transaction
-from threatshare.store.entries import NewEntry, append_entries, delete_entries, held_body, owner_of
+from threatshare.store.entries import NewEntry, append_entries, delete_entries, entries_held, held_body, owner_of
 from threatshare.store.pages import ALL, FIRST, LAST, EntryFilter, manifest, matching, page
 
 NOW = 1_800_000_000_000_000
@@ -122,6 +122,15 @@ def test_collections_keep_apart(conn: Connection, one: Collection) -> None:
     delete_entries(conn, two, [entry for entry, _ in matching(conn, two, EntryFilter(ids=("a",)))])
     assert bodies(conn, one) == [b"a/1"]
     assert bodies(conn, two) == [b"b/1"]
+
+
+def test_what_is_held_is_counted_without_what_was_deleted(conn: Connection, one: Collection) -> None:
+    """The count of a collection is of the versions that it holds now, not of the numbers that it has given out."""
+    two = add_collection(conn, "two", "Two", CollectionKind.INTERNAL, None, NOW)
+    append_entries(conn, one, [new("a", 1), new("a", 2), new("b", 1)], NOW)
+    append_entries(conn, two, [new("c")], NOW)
+    delete_entries(conn, one, [entry for entry, _ in matching(conn, one, EntryFilter(ids=("b",)))])
+    assert (entries_held(conn, one.number), entries_held(conn, two.number)) == (2, 1)
 
 
 def test_deleting_the_latest_brings_back_the_one_before(conn: Connection, one: Collection) -> None:

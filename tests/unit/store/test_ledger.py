@@ -176,11 +176,11 @@ def test_who_lifted_a_hold_is_recorded(store: Store) -> None:
 
 
 def test_the_siem_collection_is_recorded_too(store: Store) -> None:
-    """Each merged version for our SIEM has its row, though its reasons are not kept with the release."""
+    """Each merged version for our SIEM has its row, and our Identity, though no reasons are kept with the release."""
     siem = make_collection(store, CollectionKind.SIEM)
     take_in(store, feed_source(store), make_indicator_json(1), make_indicator_json(2, ip("45.0.0.2")))
     let_out(store, make_outlet(siem))
-    assert [one.told["what"] for one in rows(store.conn)] == ["opening", "release", "release"]
+    assert [one.told["what"] for one in rows(store.conn)] == ["opening", "introduction", "release", "release"]
     assert check(store.conn).problems == []
 
 

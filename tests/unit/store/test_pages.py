@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,45 @@ filters = st.builds(
     spec_versions=st.sampled_from([(), ("2.0",), ("2.1",), ("2.0", "2.1"), ("9.9",)]),
     versions=versions,
 )
+
+
+def _steps(conn: Connection, collection: Collection, wanted: EntryFilter) -> int:
+    """Counts how often a hundred of SQLite's steps were taken to read a page."""
+    ticks = 0
+
+    def tick() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    conn.set_progress_handler(tick, 100)
+    try:
+        assert pages.manifest(conn, collection, wanted, 10).items == []
+    finally:
+        conn.set_progress_handler(None, 0)
+    return ticks
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        EntryFilter(types=("indicator",), versions=(NOW,)),
+        EntryFilter(types=("indicator",), spec_versions=("9.9",)),
+        EntryFilter(types=("indicator",), spec_versions=("9.9",), versions=(FIRST,)),
+    ],
+)
+def test_nothing_found_costs_the_same_at_any_size(tmp_path: Path, wanted: EntryFilter) -> None:
+    """A type beside a version or specification that nothing has is not searched for in all entries of that type."""
+    conn = open_writer(tmp_path / "store.db")
+    collection = add_collection(conn, "one", "One", CollectionKind.INTERNAL, None, NOW)
+    taken = []
+    for begin, end in ((0, 100), (100, 5_000)):
+        with transaction(conn):
+            rows = [NewEntry(f"i{one}", one, "indicator", "2.1", b"{}", "") for one in range(begin, end)]
+            append_entries(conn, collection, rows, NOW)
+        taken.append(_steps(conn, collection, wanted))
+    conn.close()
+    assert taken[1] <= taken[0] + 2, taken
 
 
 @settings(max_examples=400)

@@ -68,12 +68,24 @@ def test_the_oldest_rejects_make_room(store: Store) -> None:
     """Of each origin so many are kept and no more, however many come; nobody's push out anybody else's."""
     with store.writing() as conn:
         note_rejects(conn, "quiet", [Reject("a", "b")], NOW)
-        for _ in range(2):
-            note_rejects(conn, "noisy", (Reject(str(n), "b") for n in range(runs.KEPT_REJECTS - 5)), NOW)
+        for turn in "bc":
+            note_rejects(conn, "noisy", (Reject(str(n), turn) for n in range(runs.KEPT_REJECTS - 5)), NOW)
         note_rejects(conn, "quiet", [Reject("c", "d")], NOW)
     assert reject_counts(store.conn) == {"noisy": runs.KEPT_REJECTS, "quiet": 2}
     newest = next(rejects(store.conn, "noisy", 1))[2]
     assert newest.place == str(runs.KEPT_REJECTS - 6)
+
+
+def test_what_comes_again_is_kept_once(store: Store) -> None:
+    """The same object, refused at each pull for the same reason, is one row, the newest, and counts."""
+    with store.writing() as conn:
+        for number in range(3):
+            note_rejects(conn, "feed-a", [Reject("a", "b", "text"), Reject("a", "b", f"text {number}")], NOW + number)
+        note_rejects(conn, "feed-b", [Reject("a", "b", "text")], NOW)
+    assert reject_counts(store.conn) == {"feed-a": 4, "feed-b": 1}
+    assert [(at - NOW, one.text) for at, _, one in rejects(store.conn, "feed-a", 2)] == [(2, "text 2"), (2, "text")]
+    times = store.conn.execute("SELECT origin, times FROM reject WHERE text = 'text' ORDER BY origin").fetchall()
+    assert times == [("feed-a", 3), ("feed-b", 1)]
 
 
 def test_long_texts_are_cut(store: Store) -> None:

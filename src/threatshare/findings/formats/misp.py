@@ -33,10 +33,11 @@ from threatshare.findings.formats.misp_attributes import (
     says,
 )
 from threatshare.findings.formats.repetition import REPEATED, says_twice
-from threatshare.findings.formats.tags import NAMELESS, said_by
+from threatshare.findings.formats.tags import said_by
 from threatshare.findings.records import SHOWN, Record, json_records, reject
 from threatshare.findings.roles import Ruling
 from threatshare.model import Finding, Marking, Reject, Role, Tlp
+from threatshare.stix.misp_tags import NAMELESS
 
 MAX_EVENT = 32 * 1024 * 1024
 """Bytes of one event, with its attachments."""

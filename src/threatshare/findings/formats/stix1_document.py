@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from threatshare.config import OwnAssets
 from threatshare.errors import BadValue
 from threatshare.findings.authorship import UNREADABLE
-from threatshare.findings.formats.tags import marking_of_tags
 from threatshare.findings.roles import Ruling
 from threatshare.model import Marking, Role, Tlp
+from threatshare.stix.misp_tags import marking_of_tags
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

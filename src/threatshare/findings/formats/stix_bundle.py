@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import msgspec
@@ -30,6 +30,8 @@ from threatshare.findings.roles import Ruling
 from threatshare.model import Finding, Kind, Reject, Role
 from threatshare.policy.markings import marking_of
 from threatshare.stix.claims import speaks_stix
+from threatshare.stix.exercise import TAGGED, defines_exercise
+from threatshare.stix.marking_definitions import FIXED
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import Received, read_object
 from threatshare.stix.timestamps import read_loose_time
@@ -63,6 +65,7 @@ _UNSAID = Ruling(
 )
 _NO_ROLE = Ruling(Role.UNKNOWN, "a STIX indicator of a kind that has no part of its own, such as a MAC address; held")
 
+_EXERCISE = Ruling(Role.UNKNOWN, TAGGED)
 _COMPOUND = (
     "the pattern is no single address, name, URL, mail address or file hash; pull it as a feed (threatshare feed add), "
     "which keeps it whole"
@@ -131,6 +134,8 @@ class _Reading:
     """One file under way."""
 
     own: OwnAssets
+    exercises: set[str] = field(default_factory=set)
+    """Ids of the statement markings that the file defines as an exercise's."""
 
     def objects(self, raw: bytes | Raw, where: str) -> Iterator[Finding | Reject]:
         """Reads one object, or those of a bundle; bundles nest as deep as records may."""
@@ -141,6 +146,8 @@ class _Reading:
         except (msgspec.MsgspecError, RecursionError) as problem:
             yield _refused(where, f"not readable: {problem}", raw)
             return
+        if glance.type == "marking-definition":
+            self._learn(bytes(raw))
         if inside:
             for one in inside:
                 yield from self.objects(one, where)
@@ -149,6 +156,15 @@ class _Reading:
             yield from self._indicator(bytes(raw), f"{where} {glance.id}" if known else where)
         elif glance.type is None and not bytes(glance.objects):
             yield _refused(where, "no STIX object: it has no type", raw)
+
+    def _learn(self, raw: bytes) -> None:
+        """Notes a definition that says that what bears it is of an exercise; one that cannot be read says nothing."""
+        try:
+            read = read_object(raw)
+        except BadValue:
+            return
+        if read.id not in FIXED and defines_exercise(raw, read):
+            self.exercises.add(read.id)
 
     def _indicator(self, raw: bytes, where: str) -> Iterator[Finding | Reject]:
         try:
@@ -174,6 +190,8 @@ class _Reading:
         said = _words(read, raw)
         proposals = [Proposal(one.kind, one.value, _ruling(read, said, one.kind)) for one in observables]
         held = tagged.verdict or held_for_author(read.created_by_ref or "", marking, self.own)
+        if not self.exercises.isdisjoint(read.marking_refs):
+            held = _EXERCISE
         return Event(
             title=read.name or "",
             seen_at=read_loose_time(read.valid_from or read.created or ""),

@@ -1,61 +1,18 @@
-"""What tags and labels say of what bears them: how far it may go, whether it is an exercise, how sure its maker is.
-
-MISP writes them as tags, STIX as labels. The tables are those of the repository MISP/misp-taxonomies; seen in samples:
-tlp:white and tlp:clear. A tag that looks like a restriction and is not exactly one that we know counts as one that we
-cannot read, whatever characters it is dressed up in.
-"""
+"""What tags and labels make of values, beside what they say of sharing (``stix.misp_tags``): an exercise, an error."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
 from threatshare.findings.roles import Ruling
-from threatshare.model import Marking, Role, Tlp
+from threatshare.model import Marking, Role
+from threatshare.stix.exercise import TAGGED, bears_label
+from threatshare.stix.misp_tags import confidence_of_tags, folded, marking_of_tags, techniques_of_tags
 
-NAMELESS = "(a tag without a name)"
-"""Stands for a tag of which nothing says what it is: a restriction, for all we know."""
-
-_TLP_LABELS: Mapping[str, Tlp] = {"white": Tlp.CLEAR, **{tlp.label: tlp for tlp in Tlp}}
-_AIS_TLP = "ais-marking:tlpmarking="
-_HARMLESS = frozenset({"pap:white", "pap:clear", "pap:green", "ais-marking:cisa_proprietary=false"})
-_HARMLESS_STARTS = ("ais-marking:aisconsent=", "ais-marking:aismarking=not_proprietary")
-"""Consent says whether the submitter may be named; our indicators name nobody but us."""
-_RESTRICTIONS = frozenset(
-    "ais-marking acs-marking iep iep2-policy iep2-reference cssa de-vs dni-ism euci fr-classif nato gdpr".split()
-)
-"""Taxonomies that restrict what may be done: their tags are markings, and those that we cannot read hold."""
-_NOT_TO_LEAVE = frozenset({"misp:should-not-sync", "misp:api=hide"})
-_SECRETS = frozenset(
-    "restricted confidential secret topsecret classified internal internalonly internaluse internaluseonly private "
-    "proprietary noforn fouo forofficialuseonly eyesonly embargo embargoed donotshare donotdistribute donotpublish "
-    "notforsharing notfordistribution notforpublication".split()
-)
-"""What people write by hand, letters only, as a tag or as what a tag says after its last colon or equals sign."""
-_RESTRICTING = re.compile(
-    r"^tlp|(?<![a-z0-9])tlp(?![a-z0-9])|(?<![a-z0-9])pap(?![a-z])|^pap(?:white|clear|green|amber|red)"
-).search
-_WRITTEN_OUT = ("trafficlight", "permissibleaction")
-_DRESS = frozenset({"Cf", "Cc", "Mn", "Pi", "Pf", "Ps", "Pe"})
-"""Categories of characters that do not count: invisible ones, accents, quotes and brackets."""
-_QUOTES = frozenset("\"'`")
-
-_CONFIDENCES: Mapping[str, int] = {
-    'misp:confidence-level="completely-confident"': 100,
-    'misp:confidence-level="usually-confident"': 75,
-    'misp:confidence-level="fairly-confident"': 50,
-    'misp:confidence-level="rarely-confident"': 25,
-    'misp:confidence-level="unconfident"': 0,
-}
-"""The taxonomy's own numbers; "cannot be evaluated" is no statement."""
-
-_EXERCISE = Ruling(Role.UNKNOWN, "tagged as part of an exercise: only a node for exercises should share it; held")
+_EXERCISE = Ruling(Role.UNKNOWN, TAGGED)
 _FALSE_POSITIVE = Ruling(Role.THIRD_PARTY, "tagged as a confirmed false positive")
-
-_TECHNIQUE = re.compile(r'^(?:misp-galaxy:)?mitre-[a-z-]*attack-pattern="[^"]*\b(T\d{4}(?:\.\d{3})?)"$').match
 
 
 class Said(NamedTuple):
@@ -74,55 +31,11 @@ def said_by(tags: tuple[str, ...]) -> Said:
     return Said(marking_of_tags(tags), verdict_of_tags(tags), confidence_of_tags(tags), techniques_of_tags(tags))
 
 
-def marking_of_tags(tags: Iterable[str]) -> Marking:
-    """Reads what tags say of sharing: the most restrictive TLP, and every restriction that we cannot read, sorted."""
-    tlps: list[Tlp] = []
-    unknown: set[str] = set()
-    for tag in tags:
-        folded = _folded(tag)
-        namespace, _, label = folded.partition(":")
-        if folded.startswith(_AIS_TLP):
-            namespace, label = "tlp", folded.removeprefix(_AIS_TLP)
-        if namespace == "tlp" and label in _TLP_LABELS:
-            tlps.append(_TLP_LABELS[label])
-        elif folded in _HARMLESS or folded.startswith(_HARMLESS_STARTS):
-            continue
-        elif tag == NAMELESS or _restricts(folded):
-            unknown.add(tag.strip())
-    return Marking(max(tlps, default=None), tuple(sorted(unknown)))
-
-
-def _folded(tag: str) -> str:
-    """Gives a tag in lower case, compatible characters as one, without blanks, quotes and what nobody sees."""
-    plain = unicodedata.normalize("NFKD", tag).casefold()
-    return "".join(
-        one for one in plain if not one.isspace() and one not in _QUOTES and unicodedata.category(one) not in _DRESS
-    )
-
-
-def _restricts(folded: str) -> bool:
-    namespace, *said = re.split("[:=]", folded)
-    if namespace in _RESTRICTIONS or folded in _NOT_TO_LEAVE or _RESTRICTING(folded) is not None:
-        return True
-    letters = re.sub("[^a-z]+", "", folded)
-    return letters.startswith(_WRITTEN_OUT) or re.sub("[^a-z]+", "", (namespace, *said)[-1]) in _SECRETS
-
-
 def verdict_of_tags(tags: Iterable[str]) -> Ruling | None:
     """Says what tags make of the values themselves: an exercise, a false positive; None: nothing."""
-    folded = [_folded(tag) for tag in tags]
-    if any(one.startswith("exercise") for one in folded):
+    tags = tuple(tags)
+    if bears_label(tags):
         return _EXERCISE
-    confirmed = (one for one in folded if one.startswith("false-positive:confirmed"))
+    plain = [folded(tag) for tag in tags]
+    confirmed = (one for one in plain if one.startswith("false-positive:confirmed"))
     return _FALSE_POSITIVE if any(not one.endswith("=false") for one in confirmed) else None
-
-
-def confidence_of_tags(tags: Iterable[str]) -> int | None:
-    """Gives the lowest confidence that is tagged; None: none is."""
-    return min((_CONFIDENCES[tag] for tag in tags if tag in _CONFIDENCES), default=None)
-
-
-def techniques_of_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Gives the ATT&CK techniques of galaxy tags, e.g. of ``misp-galaxy:mitre-attack-pattern="... - T1543.004"``."""
-    found = (_TECHNIQUE(tag.strip()) for tag in tags)
-    return tuple(dict.fromkeys(one[1] for one in found if one is not None))

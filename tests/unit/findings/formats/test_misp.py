@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from threatshare.config import OwnAssets
 from threatshare.findings.formats.misp import MAX_EVENT, MispReader
 from threatshare.findings.formats.misp_attributes import TYPES
-from threatshare.findings.formats.tags import marking_of_tags, techniques_of_tags
 from threatshare.model import Finding, Marking, Reject, Role, Tlp
+from threatshare.stix.misp_tags import marking_of_tags, techniques_of_tags
 
 US = OwnAssets(domains=("corp.example",), organisations=frozenset({"our soc"}))
 OUT = "198.51.100.7"
