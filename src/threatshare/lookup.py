@@ -19,8 +19,7 @@ from threatshare.store.context import Context, context_of
 from threatshare.store.exercises import practised
 from threatshare.store.feedback import Feedback, feedback_on
 from threatshare.store.keys import KeyOf, key_maker, store_secret
-from threatshare.store.listings import listed_rows
-from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, known
+from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, known, listed_rows
 from threatshare.store.observations import seen_of
 from threatshare.store.set_aside import marked_values
 from threatshare.triage.score import score

@@ -46,3 +46,12 @@ def test_the_list_is_of_what_can_be_loaded() -> None:
 def test_what_people_wait_for_imports_nothing_heavy(code: str) -> None:
     """Help, look-ups and settings start without the libraries that speak STIX, TAXII and HTTP."""
     assert loaded_after(code) == set()
+
+
+def test_a_question_imports_nothing_that_takes_things_in() -> None:
+    """A look-up starts without what keeps objects, merges them, searches texts or knows the grammar of patterns."""
+    unneeded = ("store.objects", "store.knowledge", "store.listings", "policy.mentions", "stix.pattern_grammar")
+    told = "import sys, threatshare.lookup; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60, check=True)
+    assert "threatshare.lookup" in run.stdout.split()
+    assert {f"threatshare.{name}" for name in unneeded} & set(run.stdout.split()) == set()

@@ -14,7 +14,6 @@ from functools import lru_cache
 from threatshare.errors import BadValue
 from threatshare.model import Kind, Observable
 from threatshare.stix.observables import MAX_LENGTH, canonical, tidied
-from threatshare.stix.pattern_grammar import is_plainly_pattern
 
 MAX_PATTERN = 65_536
 """Characters."""
@@ -136,6 +135,9 @@ def _one_file(named: Sequence[tuple[Kind, str]]) -> bool:
 
 def _opaque(pattern: str) -> Observable:
     """Checks a complex, tidied pattern against limits and grammar, and takes it whole."""
+    # Here, since its expressions take longer to compile than `lookup` takes.
+    from threatshare.stix.pattern_grammar import is_plainly_pattern
+
     structure = _structure(pattern)
     _check_size(structure)
     if not is_plainly_pattern(structure):

@@ -14,7 +14,6 @@ from datetime import date
 from threatshare.model import Collection, Micros, Observable, Seen, Tlp
 from threatshare.stix.exercise import label_of
 from threatshare.store.connection import Connection
-from threatshare.store.inject_mentions import holding_injects
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
 
 
@@ -237,6 +236,9 @@ def take_detections(
     inject, from its moment on, is the detection; a finding from an exercise that has ended means nothing any more. What
     only holds a running exercise's inject, as a URL does in its query, is of it too, and no detection.
     """
+    # Here, since `lookup` asks this module too, and looks for nothing within a value.
+    from threatshare.store.inject_mentions import holding_injects
+
     values = {one.observable for one in seen}
     held = practised(conn, key_of, values)
     aside = {

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from threatshare.stix.linked import NAMING, links_of
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KeyOf, object_key
-from threatshare.store.objects import Fresh
+
+if TYPE_CHECKING:
+    # `lookup` reads ties, and starts faster without what keeps objects.
+    from threatshare.store.objects import Fresh
 
 
 class Tie(NamedTuple):

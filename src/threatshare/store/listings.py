@@ -17,11 +17,11 @@ from threatshare.ports import Listed
 from threatshare.store.connection import Connection
 from threatshare.store.keys import CODE_KIND, KeyOf, object_key, observable_key
 from threatshare.store.knowledge import CapOf, Merged, Row, Touched, recall, write
+from threatshare.store.lookups import LISTED_BITS
 from threatshare.store.sources import Origins, Source
 from threatshare.triage.evidence import weight
 from threatshare.triage.score import ClaimRow
 
-_BITS = 40
 SAID_ANEW: Micros = 24 * 3_600_000_000
 """How old a claim without a time of its own may be before naming the value says it anew."""
 _LIST = "list"
@@ -64,8 +64,8 @@ class ListMerge:
         self._reliabilities = reliabilities
         self._cap_of = cap_of
         self._object = list_key(key_of, source)
-        self._first = self._swept = source.number << _BITS
-        self._last = self._first | (1 << _BITS) - 1
+        self._first = self._swept = source.number << LISTED_BITS
+        self._last = self._first | (1 << LISTED_BITS) - 1
         self._met = f"listed_{source.number}"
         # Of this connection alone and not of the store: half a reading is forgotten with the process.
         conn.execute(f"DROP TABLE IF EXISTS temp.{self._met}")
@@ -199,20 +199,11 @@ def list_key(key_of: KeyOf, source: Source) -> int:
     return object_key(key_of, source.number, _LIST)
 
 
-def listed_rows(conn: Connection, observable: int) -> dict[str, str | None]:
-    """Gives what lists that name an observable now say of it, as their rows stood, by the names of the sources."""
-    found = conn.execute(
-        f"SELECT source.name, text FROM source JOIN listed ON id = (source.number << {_BITS}) + ? WHERE gone IS NULL",
-        (observable,),
-    )
-    return dict(found.fetchall())
-
-
 def count_listed(conn: Connection, source: Source) -> int:
     """Counts the values that a list names now."""
-    first = source.number << _BITS
+    first = source.number << LISTED_BITS
     found = conn.execute(
-        "SELECT count(*) FROM listed WHERE id > ? AND id < ? AND gone IS NULL", (first, first + (1 << _BITS))
+        "SELECT count(*) FROM listed WHERE id > ? AND id < ? AND gone IS NULL", (first, first + (1 << LISTED_BITS))
     )
     return int(found.fetchone()[0])
 

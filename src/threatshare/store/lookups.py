@@ -13,6 +13,9 @@ from threatshare.store.definitions import markings
 from threatshare.store.feedback import evidence_by_key
 from threatshare.store.keys import CODE_KIND, KeyOf, key_maker, observable_key, store_secret
 
+LISTED_BITS = 40
+"""``listed.id`` is ``source.number << LISTED_BITS | number of the observable``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -150,6 +153,15 @@ def current_bodies(conn: Connection, objects: Iterable[int]) -> dict[int, bytes]
             (json.dumps(sorted(objects)),),
         )
     }
+
+
+def listed_rows(conn: Connection, observable: int) -> dict[str, str | None]:
+    """Gives what lists that name an observable now say of it, as their rows stood, by the names of the sources."""
+    found = conn.execute(
+        "SELECT source.name, text FROM source JOIN listed ON id = (source.number << ?) + ? WHERE gone IS NULL",
+        (LISTED_BITS, observable),
+    )
+    return dict(found.fetchall())
 
 
 def ranked(conn: Connection, kinds: Sequence[int], min_score: int) -> Iterator[int]:
