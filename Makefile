@@ -28,8 +28,9 @@ setup: $(STAMP)  ## make .venv with the locked dependencies and the package
 demo: $(STAMP)  ## set up, then run two nodes that exchange indicators, end to end
 	$(BIN)/threatshare demo
 
+# A process a core; each takes neighbouring tests, which share what their file set up, and helps out when it is done.
 test: $(STAMP)-dev  ## set up, then run every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 # Static checks first: they fail in seconds. `make test check` runs the tests once, as a goal is made once.
 check: static test  ## format, lint, strict types, layers, docs and every test

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from clocks import START
+from threatshare.admission.objects import take
 from threatshare.config import OwnAssets
 from threatshare.errors import PartnerError
 from threatshare.findings.assertions import Own
@@ -43,7 +44,6 @@ from threatshare.policy.agreements import Agreement, Outbound
 from threatshare.policy.gate import Audience, Facts
 from threatshare.ports import Page
 from threatshare.publish import publish
-from threatshare.pull import take
 from threatshare.share.outlets import Outlet, PublishReport
 from threatshare.stix.objects import identity, new_identity_id, written
 from threatshare.stix.patterns import pattern_of

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from clocks import FixedClock
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
+SHUT_IN = str(TESTS / "shut_in")
 
 # Deadlines are off everywhere: a slow machine is no defect. Continuous integration repeats the same
 # examples on every run; what the nightly run finds is added to the test as an example.
@@ -26,14 +29,31 @@ def pytest_configure() -> None:
     """Chooses the hypothesis profile, and shuts this process and its children in."""
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
     loopback_only.install()
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TESTS / "shut_in"), inherited)))
+    # A process of several has inherited what is wanted.
+    inherited = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    if SHUT_IN not in inherited:
+        os.environ["PYTHONPATH"] = os.pathsep.join([SHUT_IN, *inherited])
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """On one core the tests run in the one process that there is."""
+    cores = yield
+    return 0 if cores == 1 else cores
 
 
 @pytest.fixture
 def clock() -> FixedClock:
     """A clock that stands still until the test moves it."""
     return FixedClock()
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port that refuses connections while the test runs: it is taken, so nobody gets it, and does not listen."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from threatshare.policy.candidates import Audience, Facts
 from threatshare.policy.introduction import disguise_of, introduction
 from threatshare.policy.profile_bundles import read_bundle
 from threatshare.policy.profile_rules import facts_for
-from threatshare.policy.profiles import Profile, Report, check, shipped_profiles
+from threatshare.policy.profile_terms import Profile
+from threatshare.policy.profiles import Report, check, shipped_profiles
 from threatshare.share.outlets import Outlet
 from threatshare.store.embedded import Store
 

@@ -18,17 +18,18 @@ from __future__ import annotations
 import json
 import ssl
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import trustme
+
+from loopback_server import LoopbackServer, Quiet
 
 TAXII = "application/taxii+json;version=2.1"
 INGEST = "8f9c6a51-1c35-4d53-9a3c-7c1a0f6f2a11"
@@ -104,11 +105,7 @@ class FakeAis:
     def __enter__(self) -> FakeAis:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            timeout = 30
-
+        class Answering(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(("GET", self.path))
                 status, body = outer._get(self.path)
@@ -123,28 +120,12 @@ class FakeAis:
                 outer.certificates.append(sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None)
                 outer._send(self, outer._post(self.path, body))
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """Says nothing: clients without a certificate are hung up on."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server = LoopbackServer()
+        self.port = self._server.begin(Answering, self.tls)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.end()
 
     @property
     def base(self) -> str:

@@ -165,4 +165,4 @@ class Puller:
 
     def reasons(self, name: str) -> list[str]:
         """Gives why objects of a feed were kept aside, newest first."""
-        return [reject.reason for _, _, reject in rejects(self.node.store.conn, name, 100_000)]
+        return [reject.reason for _, _, reject, _ in rejects(self.node.store.conn, name, 100_000)]

@@ -7,15 +7,19 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from clocks import FixedClock
+from loopback_server import LoopbackServer, Quiet
 from threatshare.feeds.access import Access
 from threatshare.feeds.egress import Limits, system_resolver
 from threatshare.feeds.session import PartnerSession
 
+_PATIENCE = 30.0
+"""Seconds in which a server misbehaves at most."""
 TAXII = "application/taxii+json;version=2.1"
 COLLECTION = "/root/collections/91a7b528-80eb-42ed-a74d-c6fbd5a26116/"
 
@@ -69,13 +73,18 @@ class Talk:
         self.raw("\r\n".join(("HTTP/1.1 200 OK", f"Content-Type: {TAXII}", *lines, "", "")).encode())
 
     def until_stopped(self, send: Callable[[], bytes], pause: float = 0.0) -> None:
-        """Sends piece after piece until the client or the test has had enough."""
-        while not self.stopping.wait(pause):
+        """Sends piece after piece until the client or the test has had enough, or half a minute is over.
+
+        A client that sets no limit of its own fails its test then, instead of keeping it for ever.
+        """
+        ends = monotonic() + _PATIENCE
+        while monotonic() < ends and not self.stopping.wait(pause):
             self.raw(send())
+        self.hang_up()
 
     def hang(self) -> None:
         """Says nothing more, until the test is over."""
-        self.stopping.wait(30)
+        self.stopping.wait(_PATIENCE)
 
     def hang_up(self) -> None:
         """Closes the connection after this answer, without saying so."""
@@ -97,37 +106,17 @@ class HostileServer:
         outer = self
         self.stopping = threading.Event()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            timeout = 30
-
+        class Answering(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer._serve(self)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """Says nothing: the clients of this server hang up on it."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server = LoopbackServer()
+        self.port = self._server.begin(Answering, self.tls)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.end()
 
     def url(self, path: str = COLLECTION, host: str = "127.0.0.1") -> str:
         """Gives the address of a path here."""

@@ -8,6 +8,7 @@ hook in every Python that inherits PYTHONPATH.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from ipaddress import ip_address
 
 
@@ -15,6 +16,7 @@ class OutsideLoopback(RuntimeError):
     """Something tried to leave the machine; no OSError, so no code under test takes it for a network fault."""
 
 
+@cache
 def install() -> None:
     """Refuses connections and datagrams to other machines, and questions about their names, from now on."""
     sys.addaudithook(_watch)

@@ -60,7 +60,7 @@ def before(upstream: int, folder: Path, certificate: Path, key: Path, authority:
     (folder / "nginx.conf").write_text(_WHOLE.format(folder=folder, user=user, more=more))
     process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.PIPE)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             assert time.monotonic() < until
             assert process.poll() is None, process.stderr and process.stderr.read()

@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from warm_commands import warm_commands
+
 PATIENCE = 60
 """Seconds that any one command or server may take."""
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
 @dataclass
@@ -28,15 +31,19 @@ class NodeAtWork:
     key: str = ""
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs a command, whatever its exit code."""
+        """Runs a command, whatever its exit code; as a new Python under the nightly profile, else warm."""
+        told = ["--node", str(self.directory), *arguments]
+        environment = os.environ | self.secrets
+        if not NIGHTLY:
+            return warm_commands().run(told, stdin, environment, PATIENCE)
         return subprocess.run(
-            [sys.executable, "-m", "threatshare", "--node", str(self.directory), *arguments],
+            [sys.executable, "-m", "threatshare", *told],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
             check=False,
-            env=os.environ | self.secrets,
+            env=environment,
         )
 
     def rows(self, *arguments: str, code: int = 0, stdin: str | None = None) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from clocks import FixedClock
 from threatshare.model import DEFAULT_ROOT, Account, Collection, CollectionKind, Micros, View, micros
 from threatshare.share.app import TaxiiApp, create_app
 from threatshare.share.connections import Connections
+from threatshare.share.exchange import Agreed
 from threatshare.share.findings import TakePosted
 from threatshare.share.settings import ServeSettings
 from threatshare.stix.received import Received
@@ -136,6 +137,7 @@ class TaxiiNode:
         may_exchange: Callable[[bytes, Received], str | None] = lambda _raw, _received: None,
         clock: Callable[[], datetime] | None = None,
         take_posted: TakePosted | None = None,
+        agreed: Agreed | None = None,
     ) -> None:
         self.file = folder / "store.db"
         self.clock = clock or FixedClock()
@@ -148,12 +150,14 @@ class TaxiiNode:
         self._settings = settings or ServeSettings()
         self._may_exchange = may_exchange
         self._take_posted = take_posted
+        self._agreed = agreed
         self.app: TaxiiApp = self.make_app()
 
     def make_app(self) -> TaxiiApp:
         """Makes an application over the store, as each worker does."""
         opened = Connections(partial(open_reader, self.file), partial(open_writer, self.file))
-        return create_app(opened, self._settings, self.inbox, self._may_exchange, self.clock, self._take_posted)
+        take_posted, agreed = self._take_posted, self._agreed
+        return create_app(opened, self._settings, self.inbox, self._may_exchange, self.clock, take_posted, agreed)
 
     def __enter__(self) -> TaxiiNode:
         return self

@@ -18,6 +18,7 @@ from threatshare.share.app import TaxiiApp, create_app
 from threatshare.share.connections import Connections
 from threatshare.share.server import Address, Tls, serve
 from threatshare.share.settings import ServeSettings, serve_settings
+from threatshare.share.stalled import Patience
 from threatshare.stix.received import Received
 from threatshare.store.connection import open_reader, open_writer
 
@@ -32,6 +33,11 @@ def _take(
     _collection: Collection, _account: Account, objects: Sequence[tuple[bytes, Received]], _now: Micros
 ) -> list[str | None]:
     return [None] * len(objects)
+
+
+def told(settings: Mapping[str, Any] | None = None, patience: Patience = Patience()) -> str:  # noqa: B008  frozen
+    """Writes what a server's process is told of how to serve."""
+    return json.dumps({"settings": settings or {}, "patience": [patience.head, patience.body]})
 
 
 class Server:
@@ -63,11 +69,16 @@ class Server:
 
 @contextmanager
 def running(
-    file: Path, port: int = 0, workers: int = 1, *tls: Path, settings: Mapping[str, Any] | None = None
+    file: Path,
+    port: int = 0,
+    workers: int = 1,
+    *tls: Path,
+    settings: Mapping[str, Any] | None = None,
+    patience: Patience = Patience(),  # noqa: B008  frozen
 ) -> Iterator[Server]:
     """Runs a server over a store until the end of the block; ``settings`` are those of ``[serve]``."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(file), str(port), str(workers), json.dumps(settings or {}), *map(str, tls)],
+        [sys.executable, __file__, str(file), str(port), str(workers), told(settings, patience), *map(str, tls)],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -85,11 +96,12 @@ def running(
             process.stderr.close()
 
 
-def _main(file: str, port: str, workers: str, settings: str, *tls: str) -> None:
+def _main(file: str, port: str, workers: str, how: str, *tls: str) -> None:
     files: Any = [Path(one) for one in tls]
-    made = serve_settings("threatshare", Serve(**json.loads(settings)), Path(file).parent)
+    read = json.loads(how)
+    made = serve_settings("threatshare", Serve(**read["settings"]), Path(file).parent)
     address = Address("127.0.0.1", int(port), Tls(*files) if files else None)
-    serve(partial(make_app, Path(file), made), address, int(workers))
+    serve(partial(make_app, Path(file), made), address, int(workers), patience=Patience(*read["patience"]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from threatshare.config import MOST_BYTES_OF_VALUES, parse_toml, toml_text
 from threatshare.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ def _document(file: Path) -> TOMLDocument:
     import tomlkit
     from tomlkit.exceptions import ParseError
 
+    text = toml_text(file, MOST_BYTES_OF_VALUES) if file.exists() else ""
+    parse_toml(text, str(file))  # since it says what tomlkit would hang on or fail at
     try:
-        return tomlkit.parse(file.read_text(encoding="utf-8") if file.exists() else "")
+        return tomlkit.parse(text)
     except ParseError as problem:
         raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
 

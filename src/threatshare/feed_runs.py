@@ -10,17 +10,18 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from threatshare.admission.bounds import DOUBT, Bounds
 from threatshare.errors import UsageError
 from threatshare.feed_settings import FeedSettings
 from threatshare.feeds.schedule import rest_after
 from threatshare.model import FeedReport, Micros
 from threatshare.ports import FeedClient, ListClient
-from threatshare.pull import DOUBT, Bounds, Progress, pull, pull_list
+from threatshare.pull import Progress, pull, pull_list
 from threatshare.store.connection import Connection
 from threatshare.store.embedded import Store
 from threatshare.store.feed_alarms import GROWN, OWN, acknowledge, open_alarms, raise_alarm, watch_own
 from threatshare.store.feed_history import history, largest_run, note_run
-from threatshare.store.leases import Holder, Lease, give_back, hold, take_lease
+from threatshare.store.leases import Holder, Lease, give_back, hold, left_behind, take_lease
 from threatshare.store.runs import FeedState, feed_state, save_run
 from threatshare.store.sources import Source, sources
 
@@ -47,12 +48,18 @@ class Run:
     """Who takes what raises an alarm by its size all the same; None: nobody."""
 
 
+_KILLED = "this run did not end: it was killed, or took too long; what it had brought by then is kept"
+
+
 def run_feed(store: Store, run: Run, client: FeedClient | ListClient) -> FeedReport:
     """Runs a feed once and records how it went; where it runs already, nothing happens, and the report says so."""
     name, started = run.source.name, run.now()
     length = (run.settings.run_deadline_seconds + run.settings.page_deadline_seconds + _SLACK_SECONDS) * _SECOND
     with store.writing() as conn:
+        before = left_behind(conn, name)
         lease = take_lease(conn, name, started, length)
+        if before is not None and isinstance(lease, Lease):
+            note_run(conn, before, reads_from_beginning(conn, name), FeedReport(name, "failed", error=_KILLED))
     if isinstance(lease, Holder):
         return FeedReport(name, "busy", error=f"it is being pulled: {lease.words}")
     try:
@@ -136,17 +143,17 @@ def record(
 
 
 def after_run(before: FeedState, report: FeedReport, started: Micros, settings: FeedSettings) -> FeedState:
-    """Gives a feed's state after a run."""
+    """Gives a feed's state after a run; one that was told to stop is neither a success nor a failure."""
+    before = replace(before, last_run=started, next_run=None, report=json.dumps(asdict(report)))
+    if report.stopped:
+        return before
     ok = _good(report)
     failures = 0 if ok else before.failures + 1
     rest = rest_after(settings, failures)
     return replace(
         before,
-        last_run=started,
         last_success=started if ok else before.last_success,
-        next_run=None,
         failures=failures,
-        report=json.dumps(asdict(report)),
         rests_until=started + int(rest.total_seconds()) * _SECOND if rest else None,
     )
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from msgspec import Meta, Struct
 
-from threatshare.config import Percent, Positive, Reliability, TlpLabel, load_toml
+from threatshare.config import Percent, Positive, Reliability, TlpLabel, at_line, load_toml, toml_text
 from threatshare.errors import ConfigurationError
 
 FEEDS_DIR = "feeds"
+_OURS = "own"
+"""Name of the source of our own indicators (``store.sources.OWN``)."""
 
 Column = Annotated[int, Meta(ge=1, le=500)] | Annotated[str, Meta(min_length=1, max_length=100)]
 """A column by its number from 1, or by its name; of a record of JSON its key, ``.`` between the keys of a path."""
@@ -21,6 +24,20 @@ ValueType = Literal["ipv4-addr", "ipv6-addr", "domain-name", "url", "email-addr"
 
 Interval = Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}[smhd]$")]
 """A number of seconds, minutes, hours or days."""
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[str, ...] = get_args(Day)
+
+_MONTHS = tuple("jan feb mar apr may jun jul aug sep oct nov dec".split())
+_CRON: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 6, DAYS),
+)
+"""The fields of a cron expression, with the numbers and names that each takes; Monday is 0."""
+_CRON_PART = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?|([a-z]{3})(?:-([a-z]{3}))?").fullmatch
 
 _HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _WINDOW = f"^{_HOUR}-({_HOUR}|24:00)$"
@@ -44,8 +61,8 @@ class ListSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     pattern: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
     """A regular expression that a whole line matches, instead of columns; columns are its groups, by name. A line that
     does not match is kept aside."""
-    type: ValueType | Literal["auto"] = "auto"
-    """What the values are; ``auto`` tells it from each value's form."""
+    type: ValueType | Literal["auto", "ip:port"] = "auto"
+    """What the values are; ``auto`` tells it from each value's form, ``ip:port`` takes the address before a port."""
     type_column: Column | None = None
     """The column that says what a value is, in the words of ``types``."""
     types: dict[str, ValueType | Literal["auto", "ip:port", "skip"]] = {}
@@ -64,6 +81,9 @@ class ListSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     complete: bool = True
     """Whether the list names all that it stands for: what it no longer names is then withdrawn. A list of the last
     days only is not complete."""
+    ends_by_closing: bool = False
+    """Whether its server is known to close the connection behind the list, which says neither its length nor comes in
+    chunks. Unless this is said, such a list counts as whole once it has come twice the same: it may be cut off."""
 
 
 class FeedSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,13 +122,13 @@ class FeedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     every: Interval = "15m"
     """Interval in seconds, minutes, hours or days."""
     cron: str | None = None
-    """Five fields; replaces ``every``."""
+    """Five fields, UTC, Monday is 0 or mon; replaces ``every``."""
     jitter_seconds: Annotated[int, Meta(ge=0)] = 30
     """Runs start up to so much later, so that not all begin at once."""
     window: tuple[Annotated[str, Meta(pattern=_WINDOW)], ...] = ()
     """Only then does a run begin: hours of the day, UTC, e.g. ``22:00-06:00``, which ends on the next day; empty: at
     any hour."""
-    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    days: tuple[Day, ...] = ()
     """Only on these days, UTC, does a window begin; empty: on any."""
     failures_until_rest: Positive = 10
     """After so many failed runs in a row the feed rests, then one run is tried."""
@@ -130,17 +150,71 @@ class FeedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Table ``[list]``: how its rows are read."""
 
 
-def load_feeds(node_dir: Path) -> dict[str, FeedSettings]:
-    """Reads every ``feeds/NAME.toml``, by name."""
-    return {file.stem: load_feed(file) for file in sorted((node_dir / FEEDS_DIR).glob("*.toml"))}
+class FeedFiles(NamedTuple):
+    """Every ``feeds/NAME.toml``, by name; no name is in both."""
+
+    feeds: dict[str, FeedSettings]
+    faults: dict[str, str]
+    """Of files that cannot be used: file, line, what is wrong and what to do. Such a feed is there, and not pulled."""
+
+
+def read_feeds(node_dir: Path) -> FeedFiles:
+    """Reads every ``feeds/NAME.toml``; one that is wrong does not keep the others from being read."""
+    read = FeedFiles({}, {})
+    for file in sorted((node_dir / FEEDS_DIR).glob("*.toml")):
+        try:
+            read.feeds[file.stem] = load_feed(file)
+        except ConfigurationError as problem:
+            read.faults[file.stem] = f"{problem}. {_UNTIL_MENDED}"
+    return read
+
+
+_UNTIL_MENDED = "Mend it: until then the feed is not pulled, and what it has said stays"
 
 
 def load_feed(file: Path) -> FeedSettings:
-    """Reads one feed file; a feed has either an address or a path."""
+    """Reads one feed file; a feed has either an address or a path. Raises ConfigurationError."""
     feed = load_toml(file, FeedSettings)
+    if file.stem == _OURS:
+        raise ConfigurationError(f"{file}: no feed can be called {_OURS!r}, as our own indicators are; rename the file")
+    check_feed(feed, str(file), toml_text(file) if feed.window or feed.cron else "")
+    return feed
+
+
+def check_feed(feed: FeedSettings, place: str, text: str = "") -> None:
+    """Raises ConfigurationError for settings that are each right and do not go together, or a window that is none.
+
+    ``text``: that of the file, for the line.
+    """
     if (feed.url is None) == (feed.path is None):
-        raise ConfigurationError(f"{file}: a feed needs either url or path, and not both")
+        raise ConfigurationError(f"{place}: a feed needs either url or path, and not both")
     empty = next((one for one in feed.window if len(set(one.split("-"))) == 1), None)
     if empty is not None:
-        raise ConfigurationError(f"{file}: window {empty!r} begins when it ends; leave window out for any hour")
-    return feed
+        where = at_line(text, "window")
+        raise ConfigurationError(f"{place}: window {empty!r} begins when it ends; leave window out for any hour{where}")
+    fault = None if feed.cron is None else cron_fault(feed.cron)
+    if fault is not None:
+        raise ConfigurationError(f"{place}: cron {feed.cron!r}: {fault}{at_line(text, 'cron')}")
+
+
+def cron_fault(expression: str) -> str | None:
+    """Says what is wrong with a cron expression; None where nothing is."""
+    fields = expression.split()
+    if len(fields) != len(_CRON):
+        return f"it has {len(fields)} fields; minute, hour, day of the month, month and day of the week are wanted"
+    for text, (name, least, most, words) in zip(fields, _CRON, strict=True):
+        wrong = next((one for one in text.split(",") if not _is_cron_part(one, least, most, words)), None)
+        if wrong is not None:
+            return f"{wrong!r} is no {name}: *, {least}-{most}, ranges, lists and steps (*/2) are taken"
+    return None
+
+
+def _is_cron_part(text: str, least: int, most: int, words: tuple[str, ...]) -> bool:
+    part = _CRON_PART(text.lower())
+    if part is None:
+        return False
+    if part[4] is not None:
+        ends = [one for one in (part[4], part[5]) if one is not None]
+        return all(one in words for one in ends) and words.index(ends[0]) <= words.index(ends[-1])
+    first, last = (least, most) if part[1] is None else (int(part[1]), int(part[2] or (most if part[3] else part[1])))
+    return least <= first <= last <= most and (part[3] is None or 0 < int(part[3]) <= last - first)

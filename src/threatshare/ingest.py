@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import islice
 
 from threatshare.findings.assertions import Assertion, Own, assert_indicator, assert_sighting, worthless
-from threatshare.model import MOST_COUNTED, Finding, Micros, Observable, Reject, Role, Seen, Tlp, micros
+from threatshare.findings.roles import NOBODYS
+from threatshare.findings.third_parties import never_told
+from threatshare.model import MOST_COUNTED, Finding, Micros, Observable, Observation, Reject, Role, Seen, Tlp, micros
 from threatshare.stix.claims import NewClaim, claim_of
 from threatshare.stix.exercise import TAGGED
 from threatshare.stix.objects import indicator_id, sighting_id
@@ -37,6 +40,15 @@ CHUNK = 5_000
 """Findings that are stored together."""
 
 
+class LeftOut(StrEnum):
+    """What a value is that findings name and nobody keeps."""
+
+    KNOWN_BENIGN = "known benign"
+    OURS = "ours"
+    RESERVED = "reserved or invalid"
+    BYSTANDER = "bystanders or references"
+
+
 @dataclass(slots=True)
 class IngestReport:
     """What one run of ingest did; each value counts once, however many findings name it."""
@@ -52,6 +64,8 @@ class IngestReport:
     """Values in an indicator's role that can be none (ours, reserved, known benign), with the reason."""
     rejected: int = 0
     """Lines and records that could not be read."""
+    left_out: dict[Observable, LeftOut] = field(default_factory=dict)
+    """Values in roles that are kept nowhere, with what they are; but those that are kept in another role."""
 
     def count(self, made: Iterable[Assertion]) -> None:
         """Adds what became of indicators; the first outcome of a run stands, but for one that says nothing."""
@@ -149,10 +163,12 @@ def _observe(findings: Sequence[Finding], now: Micros, exercises: bool, report: 
     What is tagged as of an exercise goes no further, but on a node for ``exercises``.
     """
     seen: dict[tuple[Observable, Role, str], Seen] = {}
+    aside: dict[Observable, Observation] = {}
     for finding in findings:
         first, last = sorted(min(micros(one), now) for one in (finding.seen_at, finding.last_seen_at))
         for one in finding.observations:
             if one.role in _IGNORED:
+                aside.setdefault(one.observable, one)
                 continue
             if one.why == TAGGED and not exercises:
                 report.refused[one.observable] = _OF_AN_EXERCISE
@@ -171,7 +187,26 @@ def _observe(findings: Sequence[Finding], now: Micros, exercises: bool, report: 
                 finding.tlp,
             )
             seen[which] = seen[which].joined(new) if which in seen else new
+    for value, observation in aside.items():
+        if value not in report.left_out:
+            report.left_out[value] = _left_out(observation)
+    for value, _, _ in seen:
+        report.left_out.pop(value, None)
     return list(seen.values())
+
+
+def _left_out(observation: Observation) -> LeftOut:
+    """Tells what a value is that is kept nowhere, by its role and by the tables of triage."""
+    if observation.role in _OURS:
+        return LeftOut.OURS
+    if observation.role is Role.REFERENCE:
+        return LeftOut.BYSTANDER
+    if observation.why == NOBODYS.why:
+        return LeftOut.RESERVED
+    told = never_told(observation.observable) or ""
+    if told.startswith(LeftOut.KNOWN_BENIGN):
+        return LeftOut.KNOWN_BENIGN
+    return LeftOut.RESERVED if told else LeftOut.BYSTANDER
 
 
 _DECIDED = "a person decided so; see `threatshare review decisions`"
@@ -180,7 +215,8 @@ _MOST_STANDING = 1_000
 _OF_AN_EXERCISE = "tagged as part of an exercise, and this node is not for exercises"
 _KEY_TAKEN = "its key in this store is taken by another value"
 _IGNORED = frozenset({Role.VICTIM_ASSET, Role.SENSOR, Role.THIRD_PARTY, Role.REFERENCE})
-"""Roles that are counted by no one and kept nowhere: what is ours or harmless stays in the sensor's own log."""
+"""Roles of which only the number is told: what is ours or harmless stays in the sensor's own log."""
+_OURS = frozenset({Role.VICTIM_ASSET, Role.SENSOR})
 
 
 def _indicators(

@@ -21,6 +21,7 @@ from threatshare.store.feedback import Feedback, feedback_on
 from threatshare.store.keys import KeyOf, key_maker, store_secret
 from threatshare.store.lookups import HeldClaim, Known, claims_about, current_bodies, known, listed_rows
 from threatshare.store.observations import seen_of
+from threatshare.store.pointers import pointing_at
 from threatshare.store.set_aside import marked_values
 from threatshare.triage.score import score
 
@@ -58,14 +59,14 @@ class Answer:
     lists: tuple[tuple[str, str | None], ...] = ()
     """(feed, row) of the lists that name the value; the row as it stood, None where it is the value alone."""
     context: tuple[Context, ...] = ()
-    """What the indicators about it indicate, which reports they stand in, and who made them."""
+    """What the indicators about it indicate, which reports they stand in, who made them, and what points at them."""
     exercises: tuple[str, ...] = ()
     """Of which exercises it is, in words; that says nothing of what it is in earnest."""
 
     @property
     def known(self) -> bool:
         """Whether anybody, our sensors included, has said something about it or what covers it."""
-        return bool(self.claims or self.seen or self.related)
+        return bool(self.claims or self.seen or self.related or self.context)
 
 
 def lookup(conn: Connection, values: Sequence[str], now: Micros) -> Iterator[Answer]:
@@ -100,7 +101,7 @@ def _answer(conn: Connection, key_of: KeyOf, value: str, observable: Observable,
         tuple(feedback_on(conn, key_of, observable)),
         tuple(related),
         tuple(listed_rows(conn, found[observable].number).items()) if observable in found else (),
-        context_of(conn, key_of, held, bodies),
+        (*context_of(conn, key_of, held, bodies), *pointing_at(conn, key_of, observable, held, bodies)),
         _exercises(conn, key_of, observable),
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from threatshare.admission.objects import take
 from threatshare.config import (
     ASSETS_FILE,
     STORE_FILE,
@@ -23,7 +24,7 @@ from threatshare.config import (
 )
 from threatshare.errors import StoreError, UsageError
 from threatshare.feed_runs import Run, record, run_feed
-from threatshare.feed_settings import FeedSettings, load_feeds
+from threatshare.feed_settings import FEEDS_DIR, FeedFiles, FeedSettings, read_feeds
 from threatshare.findings.assertions import Own
 from threatshare.model import (
     Account,
@@ -33,7 +34,6 @@ from threatshare.model import (
     Micros,
     Observable,
     Tally,
-    Tlp,
     micros,
 )
 from threatshare.policy.agreements import Agreement, Inbound, load_agreements, standing
@@ -41,9 +41,9 @@ from threatshare.policy.disguise import UNTOLD, wants_disguise
 from threatshare.policy.gate import Audience, Facts
 from threatshare.policy.introduction import disguise_of, introduction
 from threatshare.policy.never_share import NeverShare, load_never_share
-from threatshare.ports import Clock, FeedClient, ListClient
+from threatshare.ports import Clock, FeedClient, Heard, ListClient
 from threatshare.publish import rescore_due
-from threatshare.pull import Progress, take
+from threatshare.pull import Progress
 from threatshare.share.outlets import Outlet
 from threatshare.stix.objects import identity, written
 from threatshare.stix.received import Received
@@ -54,10 +54,13 @@ from threatshare.store.collections import collections
 from threatshare.store.connection import Connection, DatabaseError, open_reader, open_writer
 from threatshare.store.disguises import DISGUISE_KEY
 from threatshare.store.embedded import Store
+from threatshare.store.feed_alarms import watch_own
 from threatshare.store.keys import object_key
 from threatshare.store.lookups import OWN_ASSET
 from threatshare.store.objects import current
 from threatshare.store.removals import PRIVACY_KEY, privacy_key
+from threatshare.store.rights import ties
+from threatshare.store.senders import check_feed_source, inbox_source
 from threatshare.store.settings import make_secret, read_secret
 from threatshare.store.sources import OWN, Source, sources
 from threatshare.triage.benign import known_benign
@@ -66,8 +69,9 @@ if TYPE_CHECKING:
     from threatshare.arrivals import FollowedFile, Intake, WatchedFolder
     from threatshare.findings.readers import Site
     from threatshare.policy.profile_bundles import Record
-    from threatshare.policy.profiles import Profile
+    from threatshare.policy.profile_terms import Profile
     from threatshare.share.app import TaxiiApp
+    from threatshare.share.exchange import ExchangeTerms
 
 _PUBLISHED = (CollectionKind.SIEM, CollectionKind.INTERNAL, CollectionKind.PARTNER)
 
@@ -100,9 +104,14 @@ class Node:
         return {partner: one.agreement for partner, one in self.acting.items()}
 
     @cached_property
+    def feed_files(self) -> FeedFiles:
+        """Every feed by name, and what is wrong with the files of those that cannot be pulled."""
+        return read_feeds(self.directory)
+
+    @property
     def feeds(self) -> dict[str, FeedSettings]:
-        """Every feed by name."""
-        return load_feeds(self.directory)
+        """Every feed by name whose file can be read."""
+        return self.feed_files.feeds
 
     @cached_property
     def never_share(self) -> NeverShare:
@@ -202,7 +211,7 @@ class Node:
 
     def forget_files(self) -> None:
         """Has the files that people change while the daemon runs read anew."""
-        for name in ("acting", "feeds", "readers", "never_share", "profiles"):
+        for name in ("acting", "feed_files", "readers", "never_share", "profiles"):
             self.__dict__.pop(name, None)
         file = self.directory / ASSETS_FILE
         told = file.stat() if file.exists() else None
@@ -228,6 +237,7 @@ class Node:
             self._certificates() if profiled else {},
             node.name,
             (node.country, node.administrative_area),
+            ties(self.store.conn),
         )
 
     def _certificates(self) -> Mapping[str, tuple[Record, ...]]:
@@ -242,6 +252,8 @@ class Node:
         facts, now = self.facts(), whole_milliseconds(self.now())
         filed = {partner: one.filed for partner, one in self.acting.items()}
         keep_versions(self.store, self.directory, filed, self.today(), now)
+        if self._bind_sources(facts):
+            self.rescore()  # before anything leaves by what several sources of one partner were worth
         return [self.outlet(one, facts, now) for one in collections(self.store.conn) if one.kind in _PUBLISHED]
 
     def outlet(self, collection: Collection, facts: Facts, now: Micros) -> Outlet:
@@ -262,40 +274,52 @@ class Node:
         return rescore_due(self.store, self.now())
 
     def feed(self, name: str) -> FeedSettings:
-        """Gives a feed's settings; raises UsageError that names the feeds there are."""
-        if name not in self.feeds:
-            raise UsageError(f"there is no feed {name!r}; known: {', '.join(self.feeds) or 'none (see feed add)'}")
-        return self.feeds[name]
+        """Gives a feed's settings; raises UsageError where its file is wrong, or that names the feeds there are."""
+        feeds, faults = self.feed_files
+        if name in faults:
+            raise UsageError(f"feed {name} cannot be used: {faults[name]}")
+        if name not in feeds:
+            raise UsageError(f"there is no feed {name!r}; known: {', '.join(feeds) or 'none (see feed add)'}")
+        return feeds[name]
 
     def source_of(self, name: str, settings: FeedSettings) -> Source:
-        """Gives the source that a feed's claims come from."""
+        """Gives the source that a feed's claims come from; raises ConfigurationError where it is an account's."""
+        check_feed_source(self.store.conn, name, lambda: self.facts().agreement_of(name))
         return self.store.source(name, "feed", settings.reliability, tlp_named(settings.default_tlp), settings.lineage)
 
-    def client_of(self, name: str, settings: FeedSettings) -> FeedClient | ListClient:
-        """Gives the client that brings a feed's objects."""
+    def client_of(
+        self, name: str, settings: FeedSettings, heard: Heard = lambda received, total: None
+    ) -> FeedClient | ListClient:
+        """Gives the client that brings a feed's objects; ``heard`` is told how each answer comes in."""
         # Here, since requests takes longer to import than most commands take.
         from threatshare.feeds.clients import client_for
 
-        return client_for(name, settings, self.directory, clock=self.clock)
+        return client_for(name, settings, self.directory, clock=self.clock, heard=heard)
 
     def pull_feed(
-        self, name: str, progress: Progress, believed_by: str | None = None, asked: Callable[[], bool] = lambda: False
+        self,
+        name: str,
+        progress: Progress,
+        believed_by: str | None = None,
+        asked: Callable[[], bool] = lambda: False,
+        settings: FeedSettings | None = None,
+        heard: Heard = lambda received, total: None,
     ) -> FeedReport:
         """Runs one feed once and records how it went; a fault of the partner is in the report.
 
         ``believed_by``: who takes what raises an alarm by its size all the same. ``asked``: whether it is to stop
-        behind the page that it is at.
+        behind the page that it is at. ``settings``: as they were read when it was planned; else as its file has them.
         """
-        settings = self.feed(name)
-        source, client = self.source_of(name, settings), self.client_of(name, settings)
+        settings = settings or self.feed(name)
+        source, client = self.source_of(name, settings), self.client_of(name, settings, heard)
         us, exercises = self.settings.node.identity, self.for_exercises
         run = Run(settings, source, us, self.now, progress, exercises, asked, believed_by)
         return run_feed(self.store, run, client)
 
-    def record_run(self, report: FeedReport, started: Micros) -> None:
+    def record_run(self, report: FeedReport, started: Micros, settings: FeedSettings) -> None:
         """Records a run that could not even begin, or that broke off by a fault of ours."""
         with self.store.writing() as conn:
-            record(conn, report, started, self.feed(report.feed))
+            record(conn, report, started, settings)
 
     def accept(
         self, collection: Collection, account: Account, objects: Sequence[tuple[bytes, Received]], now: Micros
@@ -309,28 +333,66 @@ class Node:
 
             self.forget_files()
             return accept(self.store, collection, account, objects, self.facts(), now)
-        sender = self.facts().agreement_with(account.name)
-        inbound = sender.inbound if sender else Inbound()
-        source = self.store.source(account.name, "partner", inbound.reliability, tlp_named(inbound.default_tlp))
+        source = self._inbox_of(account.name)
         us = self.settings.node.identity
         raws = [raw for raw, _ in objects]
         rejects = take(self.store, source, raws, us, now, Tally(), lambda: None, self.for_exercises, dict(objects))
+        with self.store.writing() as conn:
+            watch_own(conn, source, now)
         reasons = {one.place: one.reason for one in rejects if one.reason != UNTOLD}
         return [reasons.get(received.id) for _, received in objects]
 
-    def agreed(self, account: Account, readers: Sequence[str]) -> Tlp | str | None:
-        """Gives the ceiling of an exchange, the lowest that was agreed with any of its readers.
+    def _inbox_of(self, account: str) -> Source:
+        """Gives the source of what an account posts."""
+        facts = self.facts()
+        sender = facts.agreement_of(account)
+        has_feed = (self.directory / FEEDS_DIR / f"{account}.toml").exists()
+        name = inbox_source(self.store.conn, account, has_feed, sender)
+        known = sources(self.store.conn).get(name)
+        if has_feed and known is not None and known.kind == "feed":
+            # One partner's feed and inbox: it is the feed's file that says how reliable it is.
+            return known
+        inbound = sender.inbound if sender else Inbound()
+        source = self.store.source(name, "partner", inbound.reliability, tlp_named(inbound.default_tlp))
+        # Of a new source, only facts that are read after it know whose it is.
+        self._bind_sources(self.facts() if known is None else facts)
+        return source
 
-        Text instead: why the account may post nothing, since its agreement is not in force. Members with whom there is
-        no agreement file bring no terms of their own.
+    def _bind_sources(self, facts: Facts) -> bool:
+        """Has the feeds and accounts of one partner count as one; tells whether whose they are has changed.
+
+        One that is said to be two partners' joins one of them: never a further voice. What copies an aggregate says
+        that aggregate's words, whoever passes them on.
         """
+        return self.store.bind_sources(
+            {
+                name: None if one.lineage is not None else min(facts.partners_of(name), default=None)
+                for name, one in sources(self.store.conn).items()
+            }
+        )
+
+    def agreed(self, account: Account, readers: Sequence[str]) -> ExchangeTerms:
+        """Gives the terms of an exchange for one that posts: the ceiling is the lowest agreed with any of its readers.
+
+        An account whose agreement is not in force may post nothing, nor may one of which nothing tells which partner's
+        it is. Members with whom there is no agreement file, and that are tied to no partner, bring no terms.
+        """
+        from threatshare.share.exchange import ExchangeTerms
+
         self.forget_files()
         facts = self.facts()
-        member = facts.agreement_with(account.name)
-        if member is not None and standing(member, facts.today):
-            return "the agreement with your organisation is not in force"
-        agreements = [one for name in readers if (one := facts.agreement_with(name)) is not None]
-        return min((one.outbound.ceiling for one in agreements), default=None)
+        member = facts.agreement_of(account.name)
+        if facts.partners_of_account(account.name) and standing(member, facts.today):
+            return ExchangeTerms(refusal="the agreement with your organisation is not in force")
+        read_by = {partner for name in readers for partner in facts.partners_of_account(name)}
+        agreements = [one for partner, one in facts.agreements.items() if partner in read_by]
+        hidden = member is not None and wants_disguise(member.outbound)
+        return ExchangeTerms(
+            min((one.outbound.ceiling for one in agreements), default=None),
+            None,
+            None if hidden else facts.our_identity,
+            frozenset(member.inbound.sources) if member is not None else frozenset(),
+        )
 
     def take_posted(self, body: bytes, format: str | None, account: str) -> tuple[dict[str, Any], str | None]:
         """Takes findings that a tool has pushed, as ``arrivals.take_posted`` does."""

@@ -14,6 +14,10 @@ Clock = Callable[[], datetime]
 """Gives the present as an aware UTC datetime; tests pass their own."""
 
 
+Heard = Callable[[int, int | None], object]
+"""Told, while an answer comes in, how many of its bytes are here, and how many there are; None: nobody knows."""
+
+
 class Reader(Protocol):
     """Reads one format of internal findings; registered under the entry point group ``threatshare.readers``."""
 
@@ -43,6 +47,8 @@ class Page:
     wire_bytes: int = 0
     rejects: Sequence[Reject] = ()
     """What could not even be read as objects."""
+    left: int | None = None
+    """How many objects come behind it in this run, roughly; None: nobody knows."""
 
 
 class FeedClient(Protocol):
@@ -78,6 +84,8 @@ class Listing:
     about: int = 0
     """How many rows there are, roughly and at most."""
     wire_bytes: int = 0
+    note: str | None = None
+    """What a person is to know of this reading, in words."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from threatshare.share.merged_entries import decide_merged, merged_views
 from threatshare.share.outlets import Outlet, PublishReport
 from threatshare.share.own_entries import decide_own, own_objects
 from threatshare.share.references import is_report
+from threatshare.share.thresholds import look_across, look_ahead
 from threatshare.store.connection import Connection
 from threatshare.store.disguises import standing_under_others
 from threatshare.store.embedded import Store, without_collector
@@ -51,7 +52,7 @@ def publish(store: Store, outlets: Sequence[Outlet], dry_run: bool = False) -> P
         report.released.update((outlet.collection.alias, 0) for outlet in outlets)
         merged = [one for one in outlets if one.collection.kind is CollectionKind.SIEM]
         own = [one for one in outlets if one.collection.kind is not CollectionKind.SIEM]
-        for _ in _merged_batches(store, merged, report, step):
+        for _ in _merged_batches(store, merged, own, report, step):
             pass
         for outlet in own:
             for _ in _own_batches(store, outlet, report, step):
@@ -102,6 +103,7 @@ def _own_batches(store: Store, outlet: Outlet, report: PublishReport, step: Step
                 read = {str(one["id"]): one for one in (msgspec.json.decode(body) for _, _, body in changed)}
                 now = {k: one for k, one in read.items() if not is_report(one)}
                 decide_own(store, conn, outlet, now, report, kept)
+                look_ahead(store, conn, outlet, now.values())
                 look_again(conn, number, list(read))
                 save_position(conn, number, changed[-1][0], policy)
         if not changed:
@@ -143,10 +145,13 @@ def _report_batches(
         yield
 
 
-def _merged_batches(store: Store, outlets: Sequence[Outlet], report: PublishReport, step: Step) -> Iterator[None]:
+def _merged_batches(
+    store: Store, outlets: Sequence[Outlet], others: Sequence[Outlet], report: PublishReport, step: Step
+) -> Iterator[None]:
     """Publishes merged, scored indicators of every observable that was touched since the last run, to all outlets.
 
     Where floor, own assets or rules changed, or an outlet is new, of every observable: what is ours is told anew then.
+    Ours of these observables are lined up for ``others`` where their score was too low and is not any more, or is now.
     """
     if not outlets:
         return
@@ -164,6 +169,7 @@ def _merged_batches(store: Store, outlets: Sequence[Outlet], report: PublishRepo
                 merged = merged_views(conn, keys, outlets[0])
                 for one in outlets:
                     decide_merged(conn, one, merged, report)
+                look_across(store, conn, keys, others)
                 take_from_queue(conn, through)
         if not keys:
             return

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from generated import pages
 
+from threatshare.admission.objects import take
 from threatshare.config import OwnContact
 from threatshare.model import Micros, Tally, Tlp, micros
 from threatshare.partners.checkin import Parties, digest
 from threatshare.partners.register import register
 from threatshare.policy.agreements import Agreement, Inbound, Outbound
-from threatshare.pull import take
 from threatshare.report.checkin import handover
 from threatshare.report.sheet import markdown, page
 from threatshare.stix.objects import new_identity_id

@@ -62,7 +62,7 @@ def main() -> None:
     try:
         store = make_store(directory)
         measure(store, directory, Table(options.json, "rows"), options.rows)
-        profile(store, lambda: _profiled(store, directory))
+        profile(store, lambda: _profiled(store, directory), lambda: _profiled(store, directory))
         store.close()
     finally:
         shutil.rmtree(directory)

@@ -149,10 +149,11 @@ class TimedConnection:
         return done
 
 
-def profile(store: Store, work: Callable[[], int]) -> None:
+def profile(store: Store, work: Callable[[], int], again: Callable[[], int]) -> None:
     """Runs work that gives how many it took in, and prints what of its processor time went where.
 
-    Functions of Python are slowed by being watched, statements of SQLite are not: the two tables are of two runs.
+    Functions of Python are slowed by being watched, statements of SQLite are not: the two tables are of two runs,
+    ``work`` and ``again``, each of what was never taken in before.
     """
     plain = store.conn
     timed = TimedConnection(plain)
@@ -166,7 +167,7 @@ def profile(store: Store, work: Callable[[], int]) -> None:
     print(f"\nstatements, CPU µs each of {seconds / count * 1e6:.1f} in all")
     _lines(sorted(((took / count, what[:90]) for what, took in timed.seconds.items()), reverse=True)[:_SHOWN])
     watch = cProfile.Profile()
-    count = watch.runcall(work)
+    count = watch.runcall(again)
     rows = cast("dict[Any, tuple[int, int, float, float, Any]]", pstats.Stats(watch).stats)  # type: ignore[attr-defined]
     print("\nfunctions under cProfile, own time, µs each")
     found = sorted(((row[2] / count, _place(*at)) for at, row in rows.items()), reverse=True)

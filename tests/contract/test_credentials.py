@@ -235,6 +235,15 @@ def test_a_right_login_is_counted_against_nobody(node: TaxiiNode) -> None:
     assert {node.get("/api/", "soc").status for _ in range(200)} == {200}
 
 
+def test_a_right_key_of_a_paused_account_is_no_failed_login(node: TaxiiNode) -> None:
+    """However often its client tries meanwhile, it is 401 without a time to wait, and 200 once the account goes on."""
+    accounts.pause_account(node.writer, "soc", node.now)
+    assert {node.get("/api/", "soc").status for _ in range(150)} == {401}
+    assert node.get("/api/", Authorization=basic("soc", "wrong")).status == 401
+    accounts.pause_account(node.writer, "soc", None)
+    assert node.get("/api/", "soc").status == 200
+
+
 def test_ipv6_customers_count_as_one(node: TaxiiNode) -> None:
     """Addresses of one /64 share a count, so that nobody gets around it with his line's other addresses."""
     statuses = []

@@ -24,6 +24,7 @@ from threatshare.share.connections import Connections
 from threatshare.share.settings import ServeSettings
 from threatshare.store import accounts
 from threatshare.store.connection import open_reader, open_writer, transaction
+from threatshare.store.quotas import Amount, posted_today, set_quota
 
 COUNTS = {"findings": 1, "indicators": {"new": 1, "updated": 0, "unchanged": 0}}
 LIMIT = 2_000
@@ -35,13 +36,14 @@ class Taking:
 
     taken: list[tuple[bytes, str | None, str]] = field(default_factory=list)
     unreadable: str | None = None
+    counts: Mapping[str, object] = field(default_factory=lambda: COUNTS)
 
     def __call__(self, body: bytes, format: str | None, account: str) -> tuple[Mapping[str, object], str | None]:
         """Takes a body."""
         if format == "nonsense":
             raise UsageError("there is no reader named 'nonsense'")
         self.taken.append((body, format, account))
-        return COUNTS, self.unreadable
+        return self.counts, self.unreadable
 
 
 @pytest.fixture
@@ -280,3 +282,29 @@ def test_an_answer_repeats_nothing_of_the_body(
     assert kind in unreadable
     assert unreadable.endswith(line)
     assert "anna" not in unreadable
+
+
+def test_what_is_pushed_counts_towards_the_quota_of_the_day(node: TaxiiNode, app: TaxiiApp, taking: Taking) -> None:
+    """Bytes and findings of a body count, those rejected too; beyond the quota it is 429 with the time to wait and
+    nothing is taken, and what no day would hold is 413."""
+    with transaction(node.writer):
+        set_quota(node.writer, "edr", 5, 1_000)
+    taking.counts = COUNTS | {"findings": 2, "rejected": 1}
+    assert push(node, app, b"x" * 100).status == 200
+    assert posted_today(node.writer, "edr", node.now) == Amount(3, 100)
+    assert push(node, app, b"x" * 1_001).status == 413
+    refused = push(node, app, b"x" * 901)
+    assert refused.status == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 24 * 3_600
+    assert push(node, app).status == 200, "how many it holds is known once it is read"
+    assert posted_today(node.writer, "edr", node.now) == Amount(6, 102)
+    assert push(node, app).status == 429
+    assert [len(body) for body, *_ in taking.taken] == [100, 2]
+
+
+def test_what_nobody_could_read_counts_as_well(node: TaxiiNode, app: TaxiiApp, taking: Taking) -> None:
+    """A body counts as one object at least, whatever came of it."""
+    taking.unreadable = "its format is not recognised"
+    assert push(node, app, b"x" * 100).status == 422
+    assert push(node, app, path="/findings?format=nonsense").status == 400
+    assert posted_today(node.writer, "edr", node.now) == Amount(2, 102)

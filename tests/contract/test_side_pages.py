@@ -230,14 +230,14 @@ def test_routes_are_few(path: str, route: str) -> None:
 
 def test_counting_costs_little(node: TaxiiNode) -> None:
     """A request's account takes some microseconds; the bound is loose, since other work runs beside the tests."""
-    from threatshare.share.metrics import Metrics
+    from threatshare.share.metrics import Answered, Metrics
 
     metrics, rounds = Metrics(), 2_000
     costs = []
     for _ in range(5):
         began = time.perf_counter()
         for _ in range(rounds):
-            metrics.answered("/{root}/", "GET", "200", 0.001, 1_000)
-            metrics.served("soc", "one", 20)
+            metrics.note(Answered("/{root}/", "GET", "200", 0.001, 1_000, "soc", "one", 20))
+        metrics.text([])
         costs.append((time.perf_counter() - began) / rounds)
     assert min(costs) < 100e-6

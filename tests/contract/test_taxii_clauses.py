@@ -231,13 +231,13 @@ def test_4_3_a_status_lasts_and_then_is_404(node: TaxiiNode, clock: FixedClock) 
 
 def test_4_3_1_counts_add_up(node: TaxiiNode) -> None:
     """§4.3.1: each object is counted once; ids and versions are the objects' own, `created` without `modified`."""
-    status = post(node, indicator(1), MARKING, ADDRESS, {**indicator(3), "confidence": 101})
+    status = post(node, indicator(11), MARKING, ADDRESS, {**indicator(13), "confidence": 101})
     assert status["total_count"] == status["success_count"] + status["failure_count"] + status["pending_count"] == 4
     told = {one["id"]: one["version"] for one in status["successes"]}
-    assert told[stix_id(1)] == indicator(1)["modified"]
+    assert told[stix_id(11)] == indicator(11)["modified"]
     assert told[str(MARKING["id"])] == MARKING["created"]
     assert str(ADDRESS["id"]) in told
-    assert [one["id"] for one in status["failures"]] == [stix_id(3)]
+    assert [one["id"] for one in status["failures"]] == [stix_id(13)]
 
 
 def test_5_3_media_types_are_those_of_the_collection(node: TaxiiNode) -> None:
@@ -254,23 +254,23 @@ def test_5_3_media_types_are_those_of_the_collection(node: TaxiiNode) -> None:
 
 def test_5_7_after_a_delete_there_is_nothing(node: TaxiiNode) -> None:
     """§5.7: what was deleted is 404 by its id, and in no page, manifest or list of versions."""
-    versions = [indicator(1), indicator(1, "2026-02-01T00:00:00.000Z")]
-    post(node, *versions, indicator(2))
-    one = f"{HUB}{stix_id(1)}/"
+    versions = [indicator(11), indicator(11, "2026-02-01T00:00:00.000Z")]
+    post(node, *versions, indicator(12))
+    one = f"{HUB}{stix_id(11)}/"
     answer = node.request("DELETE", one, "all")
     assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, TAXII, b"")
     for path in (one, f"{one}versions/"):
         for query in ({}, {"match[version]": "all"}, {"match[version]": versions[0]["modified"]}):
             assert node.get(path, "all", query).status == 404
     for path in (HUB, f"{API}hub/manifest/"):
-        assert [found["id"] for found in node.get(path, "all", {"match[version]": "all"}).objects] == [stix_id(2)]
+        assert [found["id"] for found in node.get(path, "all", {"match[version]": "all"}).objects] == [stix_id(12)]
 
 
 def test_5_7_a_deleted_version_is_404(node: TaxiiNode) -> None:
     """§5.7: a version that was deleted is 404 by its name, while the object's others stand."""
-    versions = [indicator(1), indicator(1, "2026-02-01T00:00:00.000Z")]
+    versions = [indicator(11), indicator(11, "2026-02-01T00:00:00.000Z")]
     post(node, *versions)
-    one, gone = f"{HUB}{stix_id(1)}/", {"match[version]": versions[1]["modified"]}
+    one, gone = f"{HUB}{stix_id(11)}/", {"match[version]": versions[1]["modified"]}
     assert node.request("DELETE", one, "all", gone).status == 200
     assert node.get(one, "all", gone).status == 404
     assert node.get(one, "all").objects == versions[:1]
@@ -283,7 +283,7 @@ def test_8_2_1_no_user_agent_is_needed(node: TaxiiNode) -> None:
 
 def test_7_1_what_an_envelope_says_beside_is_ignored(node: TaxiiNode) -> None:
     """§7.1.1: properties of an envelope that we do not know are passed over; those of objects are kept."""
-    odd = indicator(1, x_example_com_note={"kept": [1, 2.5]})
+    odd = indicator(11, x_example_com_note={"kept": [1, 2.5]})
     body = {"x_acme_note": 1, "more": False, "objects": [odd]}
     assert node.request("POST", HUB, "all", body=json.loads(json.dumps(body))).json["success_count"] == 1
     assert node.get(HUB, "all").objects == [odd]

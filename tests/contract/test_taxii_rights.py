@@ -174,19 +174,28 @@ def test_revocation_and_rights_act_at_once(node: TaxiiNode) -> None:
 
 
 def test_failed_logins_are_limited(tmp_path: Path) -> None:
-    """After ten failures an account is 429 from that address, with Retry-After; others and later are not."""
+    """After ten failures under a name, known or not, more from that address are 429, with Retry-After; the right
+    key is let in all the same, which ends nothing for wrong ones; others and later are not touched."""
     clock = FixedClock()
     with TaxiiNode(tmp_path, clock=clock) as node:
         node.account("soc")
         node.account("other")
         statuses = [node.get("/api/", Authorization=basic("soc", "guess")).status for _ in range(20)]
         assert statuses == [401] * 10 + [429] * 10
-        refused = node.get("/api/", "soc")
+        nobody = [node.get("/api/", Authorization=basic("nobody", "guess")).status for _ in range(20)]
+        assert nobody == statuses, "nothing tells whether there is such an account"
+        assert node.get("/api/", "soc").status == 200
+        refused = node.get("/api/", Authorization=basic("soc", "guess"))
+        unknown = node.get("/api/", Authorization=basic("nobody", "guess"))
+        assert (refused.status, refused.body) == (unknown.status, unknown.body)
         assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
         assert refused.headers["Content-Type"] == TAXII
         assert node.get("/api/", "other").status == 200
+        bearer = [node.get("/api/", Authorization=f"Bearer {node.keys['soc']}x").status for _ in range(12)]
+        assert bearer[-1] == 429
+        assert node.get("/api/", Authorization=f"Bearer {node.keys['soc']}").status == 200
         clock.advance(seconds=61)
-        assert node.get("/api/", "soc").status == 200
+        assert node.get("/api/", Authorization=basic("soc", "guess")).status == 401
 
 
 def test_two_applications_in_one_process(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ from builders import (
 )
 from threatshare import publish as publishing
 from threatshare import pull as pulling
+from threatshare.admission import bounds
+from threatshare.admission import objects as admitted
 from threatshare.model import Collection, CollectionKind, Evidence, Finding, Kind, Micros
 from threatshare.stix.objects import indicator_id, reborn_id
 from threatshare.stix.patterns import read_pattern
@@ -116,9 +118,12 @@ def page(number: int) -> list[bytes]:
     return raws
 
 
-def pull_pages(file: Path, log: Path) -> None:
-    """Pulls what is left of the feed, a page a transaction, and acknowledges each."""
-    pulling.BATCH = 1
+def pull_pages(file: Path, log: Path, many: int = admitted.MANY) -> None:
+    """Pulls what is left of the feed, a page a transaction, and acknowledges each.
+
+    Where a page has ``many`` objects or more, a thread brings it from the log into the file meanwhile.
+    """
+    bounds.BATCH, admitted.MANY = 1, many
     store = Store(file, nothing_capped)
     feed = FakeFeed(Pages())
 
@@ -163,8 +168,8 @@ class Model:
             self.versions[one["id"], at] = one
             if at > self.newest.get(one["id"], at - 1):
                 self.newest[one["id"]] = at
-                if one.get("revoked"):
-                    self.withdrawn.add(one["id"])
+            if one.get("revoked"):
+                self.withdrawn.add(one["id"])
 
     def claims(self) -> dict[tuple[str, str], bool]:
         """By value and indicator id, whether the claim is withdrawn."""
@@ -194,7 +199,7 @@ def check_pull(file: Path, log: Path, model: Model) -> int:
         model.versions
     )
     held = conn.execute(
-        "SELECT body FROM object JOIN version ON version.number = object.version AND version.modified = object.modified"
+        "SELECT body FROM object JOIN version ON version.number = object.version AND version.object = object.key"
     ).fetchall()
     heads = [json.loads(body) for (body,) in held]
     assert {one["id"]: read_timestamp(one["modified"]) for one in heads} == model.newest
@@ -229,7 +234,7 @@ def test_killed_while_pulling(file: Path, tmp_path: Path) -> None:
     log, model = tmp_path / "acknowledged", Model()
     passed: list[int] = []
     for seed in range(ROUNDS):
-        run(partial(pull_pages, file, log), Random(seed).uniform(0, longest(passed)))
+        run(partial(pull_pages, file, log, 1 if seed % 2 else admitted.MANY), Random(seed).uniform(0, longest(passed)))
         passed.append(check_pull(file, log, model))
     assert passed == sorted(passed)
     assert len(set(passed)) > ROUNDS // 4, "the kills came before anything was done"

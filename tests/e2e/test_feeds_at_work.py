@@ -180,7 +180,7 @@ def test_slow_feeds_do_not_delay_another(node: NodeAtWork) -> None:
             eventually(lambda: len(quick_asked) >= seen + 4, "the quick feed waits for the slow ones")
             server.stopping.set()
     gaps = [later - earlier for earlier, later in pairwise(quick_asked)]
-    assert max(gaps) < 8
+    assert max(gaps) < 15, "a slow feed keeps its thread for 20 seconds"
 
 
 def test_the_daemon_leaves_a_feed_to_whoever_pulls_it(node: NodeAtWork) -> None:

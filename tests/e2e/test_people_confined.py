@@ -282,7 +282,7 @@ def test_the_walk_starts_no_pager(node: NodeAtWork, tmp_path: Path) -> None:
 
 def read_until(handle: int, words: str, times: int) -> str:
     """Reads a terminal until some words have come."""
-    said, end = "", time.monotonic() + 30
+    said, end = "", time.monotonic() + 60
     while said.count(words) < times and time.monotonic() < end:
         if select.select([handle], [], [], 0.2)[0]:
             try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from nodes import NodeAtWork, free_port, make_node
+from nodes import PATIENCE, NodeAtWork, make_node
 
 LATER = str((datetime.now(UTC) + timedelta(days=400)).date())
 YESTERDAY = str((datetime.now(UTC) - timedelta(days=1)).date())
@@ -147,17 +147,19 @@ def test_an_agreement_that_ends_withdraws_what_it_let_out(company: NodeAtWork) -
     assert all(one["revoked"] for one in indicators)
 
 
-def test_the_daemon_pulls_on_schedule_and_a_failing_feed_stops_nobody(company: NodeAtWork, isac: NodeAtWork) -> None:
+def test_the_daemon_pulls_on_schedule_and_a_failing_feed_stops_nobody(
+    company: NodeAtWork, isac: NodeAtWork, refusing_port: int
+) -> None:
     """The daemon pulls at once, publishes to the SIEM, backs off from a dead feed, and SIGTERM ends it with 0."""
     company.row("agreement", "add", "isac", "--max-tlp", "green", "--until", LATER)
     company.row("publish")
     isac.secrets["KEY"] = company.row("account", "add", "isac", "--read", "to-isac")["key"]
-    isac.row("feed", "add", "dead", f"http://127.0.0.1:{free_port()}/api/", "--collection", "x", "--jitter", "0")
+    isac.row("feed", "add", "dead", f"http://127.0.0.1:{refusing_port}/api/", "--collection", "x", "--jitter", "0")
     with company.serving() as url:
         address = _address(url, company, "to-isac")
         isac.row("feed", "add", "company", address, "--user", "isac", "--password-env", "KEY", "--jitter", "0")
         with isac.serving("daemon") as isac_url:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
                 held = _objects(isac_url, isac, "siem", "siem", isac.key)
                 found = [one for one in held if one["type"] == "indicator"]
@@ -171,12 +173,12 @@ def test_the_daemon_pulls_on_schedule_and_a_failing_feed_stops_nobody(company: N
     assert feeds["dead"]["report"]["status"] == "failed"
 
 
-def test_a_feed_that_cannot_be_used_backs_off_in_the_daemon(isac: NodeAtWork) -> None:
+def test_a_feed_that_cannot_be_used_backs_off_in_the_daemon(isac: NodeAtWork, refusing_port: int) -> None:
     """A feed whose password is not there fails once and waits, instead of filling the log every second."""
-    address = f"http://127.0.0.1:{free_port()}/api/collections/x/"
+    address = f"http://127.0.0.1:{refusing_port}/api/collections/x/"
     isac.row("feed", "add", "locked", address, "--user", "us", "--password-env", "NOT_SET_ANYWHERE", "--jitter", "0")
     with isac.serving("daemon"):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         feed: dict[str, Any] = {}
         while time.monotonic() < deadline and not feed.get("failures"):
             feed = isac.row("status")["feeds"][0]
@@ -194,7 +196,7 @@ def test_a_daemon_that_is_killed_leaves_no_server_behind(isac: NodeAtWork) -> No
         url = isac.listening(process, Path(log.name))
         process.kill()
         process.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             requests.get(f"{url}/taxii2/", headers=ACCEPT, timeout=5)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from ioc_finder import find_iocs
-from iocsearcher.searcher import Searcher
 
 from threatshare.errors import BadValue
 from threatshare.findings.extraction import extract
 from threatshare.model import Kind
 from threatshare.stix.observables import canonical
+
+if TYPE_CHECKING:
+    from iocsearcher.searcher import Searcher
 
 FINDER_KINDS = {
     "ipv4s": Kind.IPV4,
@@ -32,6 +34,8 @@ Value = tuple[Kind, str]
 
 def by_ioc_finder(text: str) -> set[Value]:
     """Asks ioc-finder the same question: no hosts of URLs and mail addresses, no URLs without a scheme."""
+    from ioc_finder import find_iocs
+
     found = find_iocs(
         text,
         parse_domain_from_url=False,
@@ -109,6 +113,8 @@ def by_iocsearcher(searcher: Searcher, text: str) -> set[Value]:
 @pytest.fixture(scope="module")
 def searcher() -> Searcher:
     """iocsearcher, which is slow to set up; it logs what it cannot read."""
+    from iocsearcher.searcher import Searcher
+
     logging.getLogger("iocsearcher").setLevel(logging.CRITICAL)
     return Searcher()
 

@@ -80,8 +80,8 @@ def test_nothing_is_lost(folder: str, files: str, samples: Path) -> None:
         report = node.pull_feed("all", lambda _: True)
         stored = {_canonical(body) for (body,) in node.store.conn.execute("SELECT body FROM version")}
         kept = list(rejects(node.store.conn, "all", 100_000))
-        aside = {_canonical(one.text) for _, _, one in kept}
-        assert all(one.reason for _, _, one in kept)
+        aside = {_canonical(one.text) for _, _, one, _ in kept}
+        assert all(one.reason for _, _, one, _ in kept)
         assert not stored & aside
         count = 0
         for file in sorted((samples / folder).glob(files)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from builders import NOW, feed_source, make_store
 from hostile_server import HostileServer, Talk, opener
 from threatshare.errors import PartnerError
 from threatshare.feed_settings import ListSettings
@@ -17,6 +19,7 @@ from threatshare.feeds.list_rows import RowReader
 from threatshare.feeds.lists import DiskList, WebList
 from threatshare.model import Reject
 from threatshare.ports import ListClient, Listing
+from threatshare.pull import pull_list
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -46,7 +49,7 @@ def test_a_file(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_text("192.0.2.1\n192.0.2.2\n")
     found, listing = _read(_disk(file))
-    assert (found, listing.about, listing.complete) == (["192.0.2.1", "192.0.2.2"], 3, True)
+    assert (found, listing.about, listing.complete) == (["192.0.2.1", "192.0.2.2"], 2, True)
     assert _disk(file).listing(listing.cursor, 0) is None
     assert _disk(file, confidence=5).listing(listing.cursor, 0) is not None
     os.utime(file, (1, 1))
@@ -94,7 +97,7 @@ def test_an_address() -> None:
 
     with HostileServer(behave) as server:
         found, listing = _read(_web(server))
-        assert (found, listing.about) == (["192.0.2.1"], 2)
+        assert (found, listing.about) == (["192.0.2.1"], 1)
         assert listing.wire_bytes > 0
         assert _web(server).listing(listing.cursor, 0) is None
         assert _read(_web(server, confidence=5), listing.cursor)[0] == ["192.0.2.1"]
@@ -108,6 +111,71 @@ def test_the_same_under_another_tag() -> None:
         found, second = _read(_web(server), first.cursor)
     assert (found, second.complete) == ([], False)
     assert '\\"2\\"' in second.cursor
+
+
+def _until_closed(*bodies: bytes, head: str = "") -> HostileServer:
+    """Serves one body after another as HTTP/1.0 does, the last for good: each ends where the connection does."""
+
+    def behave(talk: Talk) -> None:
+        body = bodies[min(talk.number, len(bodies)) - 1]
+        talk.raw(f'HTTP/1.0 200 OK\r\nContent-Type: {TEXT}\r\nETag: "1"\r\n{head}\r\n'.encode() + body)
+        talk.hang_up()
+
+    return HostileServer(behave)
+
+
+def test_a_list_that_may_be_cut_off(tmp_path: Path) -> None:
+    """A list that ends with its connection withdraws nothing, nor reads a line without end, until it has come twice."""
+    whole = b"".join(b"198.51.100.%d\n" % number for number in range(100, 150))
+    cut = whole[:403]
+    assert cut.splitlines()[-1] == b"198.51.100.12", "an address too, and another one"
+    store = make_store(tmp_path)
+    source = feed_source(store, "drop")
+    with HostileServer(lambda talk: talk.answer(whole, content_type=TEXT)) as server:
+        assert pull_list(store, source, _web(server), lambda: NOW, lambda _: True).note is None
+    seen = []
+    with _until_closed(cut, cut, cut, whole[:30]) as server:
+        for _ in range(5):
+            report = pull_list(store, source, _web(server), lambda: NOW, lambda _: True)
+            assert report.error is None
+            seen.append((report.objects, report.new, report.withdrawn, "cut off" in (report.note or "")))
+    assert seen == [(26, 0, 0, True), (27, 1, 24, False), (0, 0, 0, False), (2, 0, 0, True), (2, 0, 25, False)]
+    store.close()
+
+
+def test_a_gzip_that_may_be_cut_between_its_members(tmp_path: Path) -> None:
+    """A list in several members that ends with its connection behind one of them is not taken for whole either."""
+    lines = [b"198.51.100.%d\n" % number for number in range(20)]
+    first, second = (gzip.compress(b"".join(part)) for part in (lines[:10], lines[10:]))
+    head = "Content-Encoding: gzip\r\n"
+    store = make_store(tmp_path)
+    source = feed_source(store, "drop")
+    seen = []
+    with _until_closed(first + second, first + second, first, first + second, head=head) as server:
+        for _ in range(4):
+            report = pull_list(store, source, _web(server), lambda: NOW, lambda _: True)
+            seen.append((report.objects, report.withdrawn, "cut off" in (report.note or "")))
+    assert seen == [(20, 0, True), (20, 0, False), (10, 0, True), (20, 0, True)]
+    store.close()
+
+
+def test_an_empty_list_names_nothing() -> None:
+    """Lines are told as there are, with an end to the last or without; of an empty list none."""
+    for body, lines in ((b"", 0), (b"192.0.2.1", 1), (b"192.0.2.1\n", 1), (b"192.0.2.1\n192.0.2.2", 2)):
+        with _until_closed(body, head=f"Content-Length: {len(body)}\r\n") as server:
+            assert _read(_web(server))[1].about == lines
+
+
+@pytest.mark.parametrize(
+    ("head", "terms"),
+    [("Content-Length: 10\r\n", {}), ("", {"ends_by_closing": True}), ("Transfer-Encoding: chunked\r\n", {})],
+)
+def test_a_list_that_is_known_to_be_whole(head: str, terms: dict[str, Any]) -> None:
+    """Where the server says where its answer ends, or the settings that it closes there, it is believed."""
+    body = b"a\r\n192.0.2.1\n\r\n0\r\n\r\n" if "chunked" in head else b"192.0.2.1\n"
+    with _until_closed(body, head=head) as server:
+        found, listing = _read(_web(server, **terms))
+    assert (found, listing.complete, listing.note) == (["192.0.2.1"], True, None)
 
 
 @pytest.mark.parametrize(

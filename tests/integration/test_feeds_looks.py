@@ -13,7 +13,7 @@ import pytest
 from builders import NOW, make_indicator_json
 from clocks import FixedClock
 from hostile_server import TAXII, HostileServer, Talk
-from nodes import NodeAtWork, free_port, make_node
+from nodes import NodeAtWork, make_node
 from threatshare.errors import PartnerError
 from threatshare.feed_settings import FeedSettings
 from threatshare.feeds.looks import Look, WebPage, look_at_path, look_at_url
@@ -162,9 +162,9 @@ def test_feed_add_recognises_and_shows(node: NodeAtWork) -> None:
         assert node.row("pull", "odd")["new"] == 2
 
 
-def test_feed_add_without_a_server(node: NodeAtWork) -> None:
+def test_feed_add_without_a_server(node: NodeAtWork, refusing_port: int) -> None:
     """A server that is down keeps nobody from adding a feed: the address tells, and a warning says so."""
-    address = f"http://127.0.0.1:{free_port()}/lists/bad.csv"
+    address = f"http://127.0.0.1:{refusing_port}/lists/bad.csv"
     done = node.run("feed", "add", "down", address, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["kind"] == "list"
@@ -181,6 +181,76 @@ def test_feed_add_refuses_a_web_page(node: NodeAtWork) -> None:
         assert not (node.directory / "feeds" / "page.toml").exists()
         assert node.run("feed", "add", "page", server.url("/index.txt"), "--no-look").returncode == 0
         assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "where", "words"),
+    [
+        (404, None, "HTTP 404; check the address. Nothing was added: there is nothing at that address"),
+        (410, None, "HTTP 410"),
+        (302, "http://198.51.100.9/list.txt", "points to http://198.51.100.9/list.txt"),
+        (401, None, "--token-env"),
+        (403, None, "--password-env"),
+    ],
+)
+def test_feed_add_refuses_what_is_answered_so_each_time(
+    node: NodeAtWork, status: int, where: str | None, words: str
+) -> None:
+    """What is not there, is elsewhere or wants a secret that was not given is not added; --no-look adds it."""
+    file = node.directory / "feeds" / f"no-{status}.toml"
+    headers = {} if where is None else {"Location": where}
+    with HostileServer(lambda talk: talk.answer(b"", status, "text/plain", headers)) as server:
+        said = ("feed", "add", file.stem, server.url("/list.txt"))
+        done = node.run(*said)
+        assert (done.returncode, file.exists()) == (4, False)
+        assert words in done.stderr
+        assert node.run(*said, "--no-look").returncode == 0
+        assert file.exists()
+
+
+def test_feed_add_with_a_secret_that_is_refused(node: NodeAtWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret may be wrong here and right where the daemon runs: the feed is added with a warning."""
+    monkeypatch.setitem(node.secrets, "TOKEN_FOR_LOOKS", "x" * 20)
+    with HostileServer(serving(b"", status=401)) as server:
+        done = node.run("feed", "add", "secret", server.url("/list.txt"), "--token-env", "TOKEN_FOR_LOOKS")
+        assert done.returncode == 0
+        assert "HTTP 401" in done.stderr
+
+
+def test_feed_add_takes_objects_a_line(node: NodeAtWork) -> None:
+    """STIX as newline-delimited JSON is recognised, shown and pulled; no message names a file that was only ours."""
+    lines = [make_indicator_json(n, f"[ipv4-addr:value = '192.0.2.{n}']") for n in range(3)]
+    with HostileServer(serving(b"\n".join(lines), "application/x-ndjson")) as server:
+        told = node.row("feed", "add", "lines", server.url("/x.ndjson"))
+        assert (told["kind"], told["preview"]["looked_at"]) == ("stix", 3)
+        assert node.row("pull", "lines")["new"] == 3
+    with HostileServer(serving(BUNDLE[:-2], "application/json")) as server:
+        done = node.run("feed", "add", "cut", server.url("/cut.json"))
+        assert "could not be read yet" in done.stderr
+        assert server.url("/cut.json") in done.stderr
+        assert "look.json" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [("127.0.0.1", True), ("localhost", True), ("10.0.0.1", True), ("[fd00::1]", True)]
+    + [(host, False) for host in ("169.254.169.254", "[fd00:ec2::254]", "[fe80::1]", "169.254.1.1", "100.64.0.1")],
+)
+def test_feed_add_allows_only_what_is_plainly_inside(node: NodeAtWork, host: str, allowed: bool) -> None:
+    """A typed address is allowed by itself where it is loopback or of a site's own network, and nowhere else."""
+    told = node.row("feed", "add", f"at{abs(hash(host))}", f"http://{host}/list.txt", "--no-look")
+    assert told.get("allow_private_address", False) == allowed
+
+
+def test_pull_where_every_feed_is_paused(tmp_path: Path) -> None:
+    """`pull` says that there are feeds and that they are paused, and how that ends."""
+    node = make_node(tmp_path / "node")
+    (tmp_path / "list.txt").write_text("192.0.2.1\n")
+    node.row("feed", "add", "one", str(tmp_path / "list.txt"))
+    node.run("feed", "pause", "one")
+    done = node.run("pull")
+    assert done.returncode == 2
+    assert "every feed is paused" in done.stderr
 
 
 def test_feed_add_does_not_need_the_secret(node: NodeAtWork) -> None:

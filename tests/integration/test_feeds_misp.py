@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,39 @@ def test_only_what_has_changed_is_fetched() -> None:
     assert sum(one.path.endswith("manifest.json") for one in server.asked) == 3
 
 
+class Conditional(Published):
+    """The same, and tells when nothing has changed."""
+
+    def __call__(self, talk: Talk) -> None:
+        tag = f'"{hash(tuple(self.stamps.items()))}"'
+        if talk.asked.path.endswith("manifest.json") and talk.asked.headers.get("if-none-match") == tag:
+            talk.answer(b"", 304, JSON, {"ETag": tag})
+        elif talk.asked.path.endswith("manifest.json"):
+            talk.answer(manifest(self.stamps), 200, JSON, {"ETag": tag})
+        else:
+            super().__call__(talk)
+
+
+def test_a_manifest_that_is_the_same_is_not_fetched_again() -> None:
+    """The manifest is asked for with its ETag, once all that it names has been read without a fault."""
+    feed = Conditional({1: 10, 2: 20})
+    feed.broken = {2}
+    pages: list[Page] = []
+    with HostileServer(feed) as server:
+        with pytest.raises(PartnerError):
+            pages.extend(web(server).pages(None, 0))
+        feed.broken = set()
+        server.asked.clear()
+        (page,) = web(server).pages(pages[-1].cursor, 0)
+        assert taken([page]) == ["192.0.2.2"]
+        assert page.wire_bytes > len(manifest(feed.stamps))
+        assert list(web(server).pages(page.cursor, 0)) == []
+        feed.stamps[1] = 30
+        assert taken(list(web(server).pages(page.cursor, 0))) == ["192.0.2.1"]
+    asked = [one.headers.get("if-none-match") for one in server.asked if one.path.endswith("manifest.json")]
+    assert [one is None for one in asked] == [True, False, False]
+
+
 def test_small_events_share_a_page_and_the_next_run_goes_on_behind_it() -> None:
     """A page ends behind a whole event; from its cursor the other events are read, oldest change first."""
     with HostileServer(Published({number: number for number in range(1, 151)})) as server:
@@ -99,6 +133,51 @@ def test_one_bad_event_costs_only_itself() -> None:
         assert taken(pages) == ["192.0.2.1", "192.0.2.3"]
         feed.broken = set()
         assert taken(list(web(server).pages(pages[-1].cursor, 0))) == ["192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"body": b"gone", "status": 404}, "HTTP 404"),
+        ({"body": b"not yours", "status": 403}, "HTTP 403"),
+        ({"body": b"<html>Sign in</html>", "content_type": "text/html"}, "unexpected media type"),
+        ({"body": b" " * 3 * 1024 * 1024, "content_type": JSON}, "larger than"),
+        ({"body": b"x", "content_type": JSON, "headers": {"Content-Encoding": "gzip"}}, "gzip ends too early"),
+    ],
+)
+def test_an_event_that_is_not_given_costs_only_itself(answer: dict[str, Any], said: str) -> None:
+    """An event that the server does not give, or not as it should, keeps no newer event from being read."""
+    feed = Published({1: 10, 2: 20, 3: 30})
+    pages: list[Page] = []
+
+    def behave(talk: Talk) -> None:
+        if uuid(2) in talk.asked.path:
+            talk.answer(**answer)
+        else:
+            feed(talk)
+
+    with HostileServer(behave) as server:
+        with pytest.raises(PartnerError, match=said):
+            pages.extend(web(server).pages(None, 0))
+        assert taken(pages) == ["192.0.2.1", "192.0.2.3"]
+        server.behave = feed
+        assert taken(list(web(server).pages(pages[-1].cursor, 0))) == ["192.0.2.2"]
+
+
+@pytest.mark.parametrize(("status", "asked"), [(401, 2), (429, 2), (500, 2), (503, 2), (404, 12)])
+def test_a_server_that_gives_no_event_is_left_alone(status: int, asked: int) -> None:
+    """A server that is down, busy or gives no event at all is not asked for each of a thousand."""
+    feed = Published({number: number for number in range(1, 1_000)})
+
+    def behave(talk: Talk) -> None:
+        if talk.asked.path.endswith("manifest.json"):
+            feed(talk)
+        else:
+            talk.answer(b"", status)
+
+    with HostileServer(behave) as server, pytest.raises(PartnerError, match=f"HTTP {status}"):
+        list(web(server).pages(None, 0))
+    assert len(server.asked) == asked
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b'{"../../etc/passwd": {"timestamp": 1}}', b'{"x": 5}', b"<html>"])

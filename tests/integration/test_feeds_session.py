@@ -3,14 +3,17 @@ from __future__ import annotations
 import gzip
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from clocks import START
+from clocks import START, FixedClock
 from hostile_server import TAXII, HostileServer, Talk, opener
 from threatshare.errors import PartnerError
-from threatshare.feeds.session import Answer, BadStatus, Busy
+from threatshare.feeds.access import Access
+from threatshare.feeds.egress import Limits
+from threatshare.feeds.session import Answer, BadStatus, Busy, PartnerSession
 
 BODY = b'{"objects":[]}'
 SECRET = "Canary-7f3a"
@@ -20,6 +23,14 @@ def _get(server: HostileServer, path: str = "/a", **choices: Any) -> Answer:
     session = opener(server, path="/a", **choices)()
     try:
         return session.get(server.url(path), place="feed isac, page 1", media_types=lambda text: text == TAXII)
+    finally:
+        session.close()
+
+
+def _get_at(url: str) -> Answer:
+    session = PartnerSession(url, Access(), Limits(2, 2, 1000), clock=FixedClock())
+    try:
+        return session.get(url, place="feed isac, page 1", media_types=lambda text: text == TAXII)
     finally:
         session.close()
 
@@ -36,9 +47,9 @@ def _fails(behave: Callable[[Talk], None], message: str, **choices: Any) -> Part
     [
         (None, BODY),
         ("identity", BODY),
-        ("gzip", gzip.compress(BODY)),
-        ("GZIP", gzip.compress(BODY)),
-        ("x-gzip", gzip.compress(BODY[:5]) + gzip.compress(BODY[5:])),
+        ("gzip", gzip.compress(BODY, mtime=0)),
+        ("GZIP", gzip.compress(BODY, mtime=0)),
+        ("x-gzip", gzip.compress(BODY[:5], mtime=0) + gzip.compress(BODY[5:], mtime=0)),
     ],
 )
 def test_plain_and_gzip(encoding: str | None, body: bytes) -> None:
@@ -48,6 +59,30 @@ def test_plain_and_gzip(encoding: str | None, body: bytes) -> None:
         answer = _get(server)
     assert answer.body == BODY
     assert answer.wire_bytes > len(body)
+
+
+def _answered(body: bytes, talk: Talk) -> None:
+    talk.answer(body)
+
+
+def test_a_file_that_is_published_compressed() -> None:
+    """One layer that no header names is opened within the limits, in whatever pieces it comes; a second is refused."""
+    packed = gzip.compress(BODY, mtime=0)
+
+    def piecemeal(talk: Talk) -> None:
+        talk.head("Transfer-Encoding: chunked")
+        talk.raw(b"".join(b"1\r\n%c\r\n" % byte for byte in packed) + b"0\r\n\r\n")
+
+    for behave in (partial(_answered, packed), piecemeal):
+        with HostileServer(behave) as server:
+            assert _get(server).body == BODY
+    for body, fault in (
+        (gzip.compress(packed), "more than once"),
+        (packed[:-9], "too early"),
+        (packed[:10] + b"\xff" * 40, "broken"),
+        (gzip.compress(b"x" * 3_000_000), "larger than"),
+    ):
+        _fails(partial(_answered, body), fault)
 
 
 def test_chunked() -> None:
@@ -86,6 +121,14 @@ def test_redirect_elsewhere(status: int, to: str) -> None:
         with pytest.raises(PartnerError, match="which is not on http://127"):
             _get(server, token=SECRET)
         assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("host", ["127\u30020\u30020\u30021", "a" * 70 + ".example", "*.example"])
+def test_an_address_that_cannot_be_used(host: str) -> None:
+    """An address whose host nobody could ask is not blamed on an answer."""
+    with HostileServer(lambda talk: talk.answer(BODY)) as server, pytest.raises(PartnerError) as caught:
+        _get_at(server.url("/a", host))
+    assert "no proper HTTP" not in str(caught.value)
 
 
 def test_redirect_to_nonsense() -> None:
@@ -159,7 +202,7 @@ def test_busy_by_the_servers_clock() -> None:
 
 @pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 401, 403, 404, 406, 500, 502])
 def test_no_success(status: int) -> None:
-    """Every status but 200 is a fault; its body is not read."""
+    """Every status but 200 is a fault."""
     problem = _fails(lambda talk: talk.answer(BODY if status not in (204, 304) else b"", status), f"HTTP {status}")
     assert isinstance(problem, BadStatus)
     assert problem.status == status

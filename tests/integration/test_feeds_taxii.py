@@ -13,7 +13,8 @@ from hostile_server import COLLECTION, TAXII, HostileServer, Talk, envelope, ind
 from threatshare.errors import PartnerError
 from threatshare.feeds.egress import GuardedAdapter
 from threatshare.feeds.session import PartnerSession
-from threatshare.feeds.taxii import MARGIN, TaxiiFeed
+from threatshare.feeds.taxii import TaxiiFeed
+from threatshare.feeds.taxii_position import MARGIN
 from threatshare.model import micros
 from threatshare.ports import Page
 from threatshare.stix.timestamps import write_timestamp

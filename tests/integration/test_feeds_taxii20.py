@@ -15,8 +15,9 @@ from threatshare.errors import ConfigurationError, PartnerError
 from threatshare.feed_settings import FeedSettings
 from threatshare.feeds.clients import client_for
 from threatshare.feeds.session import BadStatus
-from threatshare.feeds.taxii import DATE_ADDED_LAST, MARGIN, TaxiiFeed
+from threatshare.feeds.taxii import DATE_ADDED_LAST, TaxiiFeed
 from threatshare.feeds.taxii20 import Taxii20Feed
+from threatshare.feeds.taxii_position import MARGIN
 from threatshare.model import micros
 from threatshare.ports import Page
 from threatshare.stix.timestamps import write_timestamp

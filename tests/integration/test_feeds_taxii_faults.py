@@ -166,7 +166,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "drip": (_drip_body, SILENT),
     "drip in a header": (_drip_headers, SILENT),
     "bomb of a gibibyte": (_bomb, LARGE),
-    "double gzip": (_double_gzip, "compressed once more|larger than"),
+    "double gzip": (_double_gzip, "compressed more than once|larger than"),
     "double gzip, named": (_sent(gzip.compress(gzip.compress(b"{}")), encoding="gzip, gzip"), "one layer"),
     "deflate": (_sent(zlib.compress(b"{}"), encoding="deflate"), "one layer"),
     "zstd": (_sent(b"x", encoding="zstd"), "one layer"),

@@ -38,15 +38,15 @@ def _name(kind: str) -> str:
 
 
 LISTS: dict[str, tuple[bytes, ListSettings | None, int, str | None]] = {
-    "one line of 100 MB": (b"x" * 100 * MEGABYTE, None, 0, None),
+    "one line of 100 MB": (b"x" * 100 * MEGABYTE, None, 0, "no row could be read"),
     "one line of 100 MB among others": (rows(0) + b"x" * 100 * MEGABYTE + b"\n" + rows(WHOLE), None, 2 * WHOLE, None),
     "ten million rows of junk": (b"-\n" * 10_000_000, None, 0, "cannot be read, so this is no such list"),
     "junk behind good rows": (rows(0) + b"-\n" * 3_000_000, None, WHOLE, "cannot be read, so this is no such list"),
     "three million comments": (b"#\n" * 3_000_000, None, 0, None),
     "three million blank lines": (b"\n" * 3_000_000 + rows(0), None, WHOLE, None),
     "binary": (rows(0) + bytes(range(256)) * 2000 + b"\n" + rows(WHOLE), None, 2 * WHOLE, None),
-    "an open quote": (b'1,a\n2,b\n3,"c\n' + b"4,d\n" * 500, ListSettings(format="csv"), 0, None),
-    "quotes without end": (b'"' * MEGABYTE, ListSettings(format="csv"), 0, None),
+    "an open quote": (b'1,a\n2,b\n3,"c\n' + b"4,d\n" * 500, ListSettings(format="csv"), 0, "no row could be read"),
+    "quotes without end": (b'"' * MEGABYTE, ListSettings(format="csv"), 0, "no row could be read"),
     "a field of a megabyte": (rows(0) + b'"' + b"x" * MEGABYTE + b'"\n', ListSettings(format="csv"), WHOLE, None),
     "a header of a megabyte": (
         b"#" + b"x" * MEGABYTE + b"\n" + rows(0),
@@ -65,7 +65,7 @@ LISTS: dict[str, tuple[bytes, ListSettings | None, int, str | None]] = {
         b'{"ip":"45.9.0.1","s":1e999}\n{"ip":%s}\n' % (b"9" * 5000),
         ListSettings(format="json-lines", value="ip", seen="s", seen_format="epoch"),
         0,
-        None,
+        "no row could be read",
     ),
     "half characters": (
         b'{"ip":"\\ud800"}\n{"ip":"45.9.0.1"}\n',

@@ -179,7 +179,7 @@ def counted(node: TaxiiNode, server: Server) -> float:
 
 
 def test_workers_are_counted_together(node: TaxiiNode) -> None:
-    """Whichever worker is asked, the sum over all is exact; it never falls, through reloads and kill -9."""
+    """Whichever worker is asked, the sum over all is soon exact; it never falls, through reloads and kill -9."""
     with running(node.file, 0, 2) as server:
 
         def ask(times: int) -> None:
@@ -189,19 +189,29 @@ def test_workers_are_counted_together(node: TaxiiNode) -> None:
                 )
                 assert answer.status_code == 200
 
+        def settle(requests_made: int) -> None:
+            until = time.monotonic() + 60
+            last = 0.0
+            while last < requests_made:
+                assert time.monotonic() < until
+                now = counted(node, server)
+                assert now >= last
+                last = now
+            assert {counted(node, server) for _ in range(6)} == {requests_made}
+
         ask(20)
-        assert {counted(node, server) for _ in range(6)} == {20}
+        settle(20)
         assert reload(server) == "reloaded\n"
         ask(5)
-        assert {counted(node, server) for _ in range(6)} == {25}
+        settle(25)
         victim = server.workers[0]
         os.kill(victim, signal.SIGKILL)
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while victim in server.workers or len(server.workers) < 2:
             assert time.monotonic() < until
             time.sleep(0.1)
         ask(5)
-        assert {counted(node, server) for _ in range(6)} == {30}
+        settle(30)
 
 
 def test_configuration_is_read_anew(tmp_path: Path) -> None:

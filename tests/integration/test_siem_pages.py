@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +60,8 @@ class Site:
     keys: dict[str, str]
     ids: dict[str, str]
     pages: dict[str, Page]
+    folder: Path
+    """Where files are written that a page exports."""
 
     def typed(self, product: str) -> dict[str, str]:
         """Gives the values of a page as somebody would type them here."""
@@ -108,10 +112,12 @@ def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
             keys[command[2]] = re.findall(r"ts_\w+", made)[0]
     run(directory, ["publish"])
     for command in later:
-        run(directory, [*command[:-1], str(folder / command[-1])])
+        *export, arrow, file = command
+        assert arrow == ">"
+        (folder / file).write_text(run(directory, export))
     listed = [json.loads(line) for line in run(directory, ["collection", "list", "--json"]).splitlines()]
     with NodeAtWork(directory).serving() as url:
-        yield Site(url, keys, {one["alias"]: one["id"] for one in listed}, pages)
+        yield Site(url, keys, {one["alias"]: one["id"] for one in listed}, pages, folder)
 
 
 def intelligence(number: int) -> dict[str, Any]:
@@ -265,6 +271,19 @@ def test_misp(site: Site) -> None:
     with Collection(f"{api_root}/collections/{typed['Collection']}", auth=auth) as collection:
         status = collection.add_objects(envelope, wait_for_completion=False)
     assert (status.status, status.success_count) == ("complete", 5)
+
+
+def test_misp_reads_the_file(site: Site, root: Path) -> None:
+    """What the page types makes an event of the exported file, with an attribute for each value."""
+    page = (root / "docs/howto/siem/misp.md").read_text("utf-8")
+    (typed,) = re.findall(r"^    (misp_stix_converter .+)$", page, re.M)
+    program, *arguments = shlex.split(typed)
+    script = Path(sys.executable).with_name(program)
+    subprocess.run([script, *arguments], cwd=site.folder, check=True, capture_output=True, timeout=60)
+    event = json.loads((site.folder / f"{arguments[-1]}.out").read_text("utf-8"))
+    told = {one["value"] for one in event["Attribute"]}
+    assert {"198.51.100.1", "2001:db8::7", "login.example.net", "phish@example.org"} <= told
+    assert len(told) == len(VALUES)
 
 
 def test_google_secops(site: Site) -> None:

@@ -115,15 +115,15 @@ def test_taxii2_client_polls(root: ApiRoot, node: TaxiiNode) -> None:
 def test_taxii2_client_posts_and_deletes(root: ApiRoot) -> None:
     """A posted envelope becomes a status that the client can poll, objects that it can read and delete."""
     hub = collection(root, "hub")
-    status = hub.add_objects({"objects": [indicator(1), indicator(2), {"type": "indicator", "id": "bad"}]})
+    status = hub.add_objects({"objects": [indicator(9_001), indicator(9_002), {"type": "indicator", "id": "bad"}]})
     assert (status.status, status.success_count, status.failure_count) == ("complete", 2, 1)
     status.refresh()
-    assert {one["id"] for one in status.successes} == {stix_id(1), stix_id(2)}
+    assert {one["id"] for one in status.successes} == {stix_id(9_001), stix_id(9_002)}
     assert root.get_status(status.id).failures[0]["id"] == "bad"
-    hub.delete_object(stix_id(1))
-    assert [thing["id"] for thing in hub.get_objects()["objects"]] == [stix_id(2)]
+    hub.delete_object(stix_id(9_001))
+    assert [thing["id"] for thing in hub.get_objects()["objects"]] == [stix_id(9_002)]
     box = collection(root, "box")
-    assert box.add_objects({"objects": [indicator(5)]}).success_count == 1
+    assert box.add_objects({"objects": [indicator(9_005)]}).success_count == 1
     with pytest.raises(AccessError):
         box.get_objects()
 

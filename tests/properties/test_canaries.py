@@ -58,11 +58,13 @@ from threatshare.findings.formats.fieldmap_settings import FieldMap
 from threatshare.findings.readers import reader_named, reader_names
 from threatshare.model import CollectionKind, Finding, Kind, Reject, Role, Tlp, moment
 from threatshare.policy import gate, privacy
+from threatshare.policy.agreements import load_agreements
 from threatshare.policy.detectors import DETECTORS, Detector
 from threatshare.policy.gate import may_export
 from threatshare.ports import Reader
 from threatshare.publish import publish
 from threatshare.stix.patterns import read_pattern
+from threatshare.store.agreements import keep_versions
 from threatshare.store.collections import collection_by_alias
 
 NIGHTLY = settings.default is not None and settings.default.max_examples >= 10_000
@@ -217,11 +219,24 @@ def test_no_canary_comes_out(
     assert came_out(done.canaries, caplog.text + written.out + written.err) == []
 
 
+def _in_force(folder: Path) -> None:
+    """Has the node see its partner's agreement, without which the partner reads nothing."""
+    (folder / "agreements").mkdir()
+    dates = "signed_on = 2026-01-01\neffective_from = 2026-01-01\nexpires_on = 2026-12-31\n"
+    (folder / "agreements" / "north.toml").write_text(f'partner = "north"\n{dates}[outbound]\nmax_tlp = "amber"\n')
+    store = make_store(folder)
+    try:
+        keep_versions(store, folder, load_agreements(folder), moment(NOW).date(), NOW)
+    finally:
+        store.close()
+
+
 def test_no_answer_to_a_partner_holds_one(tmp_path: Path) -> None:
     """Neither pages, manifests and versions, nor what the server says to wrong requests, hold a planted value."""
     with TaxiiNode(tmp_path) as node:
         done = run(tmp_path, "text", 200)
         node.account("north", read=["to-north"])
+        _in_force(tmp_path)
         collection = collection_by_alias(node.writer, "to-north")
         assert collection is not None
         at = f"/api/collections/{collection.id}"

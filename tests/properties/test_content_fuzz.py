@@ -15,9 +15,9 @@ from builders import NOW, make_indicator_json
 from threatshare.errors import BadValue, PartnerError
 from threatshare.feed_settings import ListSettings
 from threatshare.feeds.content import BadContent, check_number, scan, split
+from threatshare.feeds.list_lines import lines_of
 from threatshare.feeds.list_presets import settled
 from threatshare.feeds.list_rows import RowReader
-from threatshare.feeds.lists import _lines
 from threatshare.feeds.taxii_status import complaint, read_status
 from threatshare.model import Reject, Tlp
 from threatshare.ports import Listed
@@ -248,5 +248,5 @@ def test_rows(terms: dict[str, Any], text: bytes) -> None:
     """A list gives values and what was kept aside, or its header is refused."""
     reader = RowReader(settled(msgspec.convert(terms, ListSettings), "feeds/drop.toml"), "feeds/drop.toml")
     with suppress(PartnerError):
-        for one in reader.read(_lines(BytesIO(text)), NOW):
+        for one in reader.read(lines_of(BytesIO(text)), NOW):
             assert isinstance(one, Listed | Reject)

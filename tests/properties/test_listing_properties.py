@@ -59,7 +59,7 @@ def test_the_store_says_what_lists_now_name(readings: list[tuple[str, bool, list
         named: dict[str, set[str]] = {"one": set(), "two": set()}
         sources = {name: feed_source(store, name) for name in named}
         for name, complete, rows in readings:
-            report = pull_list(store, sources[name], _Rows(rows, complete), lambda: NOW, lambda _: True)
+            report = pull_list(store, sources[name], _Rows(rows, complete), lambda: NOW, lambda _: True, believe=True)
             assert report.status == "ok"
             now_named = set(_latest(rows))
             named[name] = now_named if complete else named[name] | now_named
@@ -68,7 +68,7 @@ def test_the_store_says_what_lists_now_name(readings: list[tuple[str, bool, list
                 assert {one.source for one in answer.claims} == wanted
                 assert {feed for feed, _ in answer.lists} == wanted
             before = dump(store.conn, "feed_state")
-            again = pull_list(store, sources[name], _Rows(rows, complete), lambda: NOW, lambda _: True)
+            again = pull_list(store, sources[name], _Rows(rows, complete), lambda: NOW, lambda _: True, believe=True)
             assert (again.new, again.changed, again.withdrawn) == (0, 0, 0)
             assert dump(store.conn, "feed_state") == before
         store.close()

@@ -14,7 +14,9 @@ from gate_builders import our_indicator
 from profile_builders import FACTS, PROFILES, bundled, exported, submission
 from threatshare.model import Kind, Observable, Tlp
 from threatshare.policy.profile_bundles import NodeFacts, read_bundle
-from threatshare.policy.profiles import Profile, check
+from threatshare.policy.profile_checks import CHECKS
+from threatshare.policy.profile_terms import Profile
+from threatshare.policy.profiles import check
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
@@ -84,7 +86,7 @@ def test_what_is_blocked_alone_never_passes_in_company(
     assert not alone.passes
     both = check(profile, read_bundle(bundled([*some[:place], bad, *some[place:]])), known)
     assert not both.passes
-    of_files = {rule.id for rule in profile.rules if rule.asks.asked_of != "objects"}
+    of_files = {rule.id for rule in profile.rules if CHECKS[rule.check].asked_of != "objects"}
     kept = {(one.rule, one.on_fail, one.pointer, one.found) for one in alone.faults if one.rule not in of_files}
     assert kept <= {(one.rule, one.on_fail, one.pointer, one.found) for one in both.faults}
 

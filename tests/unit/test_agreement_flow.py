@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from builders import (
     BAD,
     DAY,
@@ -17,11 +12,9 @@ from builders import (
     ip,
     let_out,
     make_agreement,
-    make_collection,
     make_outlet,
-    make_store,
 )
-from threatshare.model import Collection, CollectionKind, moment
+from threatshare.model import Collection, moment
 from threatshare.policy.agreements import Event, Outbound
 from threatshare.review import decide_releases, gate_groups
 from threatshare.store.decisions import Action, ByWhom
@@ -31,18 +24,6 @@ from threatshare.store.releases import decisions_on
 HUMAN = make_agreement(outbound=Outbound("amber", ("indicator", "sighting"), approval="human"))
 AGEING = make_agreement(outbound=Outbound("amber", ("indicator", "sighting"), max_age_days=10))
 BY = ByWhom("Analyst One", "read it", NOW)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def partner(store: Store) -> Collection:
-    return make_collection(store, CollectionKind.PARTNER, "to-north", "north")
 
 
 def approve(store: Store, *objects: str) -> None:

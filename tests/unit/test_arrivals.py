@@ -14,8 +14,16 @@ import pytest
 from backports import zstd
 
 from builders import NOW, SECOND, make_own, make_store
-from threatshare import arrivals
-from threatshare.arrivals import FollowedFile, Intake, Source, WatchedFolder, attend, source_of
+from threatshare.arrivals import (
+    FollowedFile,
+    Intake,
+    Source,
+    WatchedFolder,
+    attend,
+    followed_file,
+    source_of,
+    watched_folder,
+)
 from threatshare.errors import StoreError, UsageError
 from threatshare.ingest import IngestReport
 from threatshare.model import Micros
@@ -82,7 +90,7 @@ def test_what_is_not_stored_is_read_again(scene: Scene, monkeypatch: pytest.Monk
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(arrivals, "save_state", full)
+        broken.setattr(followed_file, "save_state", full)
         with pytest.raises(StoreError):
             source.step()
     assert scene.seen() == {}
@@ -108,7 +116,7 @@ def test_two_processes_cannot_take_from_one_log(scene: Scene) -> None:
 
 def test_no_transaction_holds_more_than_a_chunk(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a line is more than one finding, so that the position is always stored with what it counts."""
-    monkeypatch.setattr(arrivals, "CHUNK", 4)
+    monkeypatch.setattr(followed_file, "CHUNK", 4)
     header = "src_ip,domain,url\n"
     log = scene.log(header + "".join(f"x{number},y,z\n" for number in range(4)))
     reports = steps(FollowedFile(scene.intake, log, "csv"))
@@ -135,7 +143,7 @@ def test_lines_of_a_login_log_are_judged_together(scene: Scene) -> None:
 
 def test_a_large_file_is_gone_on_with_in_its_middle(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each transaction stores how many findings of the file were taken, and a restart passes over so many."""
-    monkeypatch.setattr(arrivals, "CHUNK", 3)
+    monkeypatch.setattr(watched_folder, "CHUNK", 3)
     drop = scene.folder / "drop"
     drop.mkdir()
     (drop / "list.csv").write_text("type,value\n" + "ip,45.66.77.1\n" * 10)

@@ -15,7 +15,7 @@ from msgspec import NODEFAULT, Struct
 
 from threatshare.config import AssetsFile, Settings, load_assets, load_settings, load_toml
 from threatshare.errors import ConfigurationError
-from threatshare.feed_settings import FeedSettings, load_feed, load_feeds
+from threatshare.feed_settings import FeedSettings, load_feed, read_feeds
 from threatshare.model import Kind, Observable
 from threatshare.policy.agreements import Agreement, load_agreements
 from threatshare.policy.never_share import NeverShareFile, load_never_share
@@ -53,7 +53,7 @@ def test_the_examples_make_a_node(node: Path) -> None:
     """A node directory of nothing but the examples is read without a complaint."""
     assert load_settings(node).node.name == "Example Energy"
     assert load_assets(node).owns(Observable(Kind.DOMAIN, "vpn.energy.example"))
-    assert load_feeds(node)["example"].collection == "shared-indicators"
+    assert read_feeds(node).feeds["example"].collection == "shared-indicators"
     assert load_agreements(node)["example-isac"].signed_on is not None
     assert load_never_share(node).names(recognise("https://www.payroll.example/login")) == "a domain"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from builders import (
     identity_uuid,
     indicator_uuid,
     make_indicator_json,
-    make_store,
     take_in,
 )
 from threatshare.lookup import lookup
@@ -25,13 +22,6 @@ from threatshare.model import Micros
 from threatshare.stix.timestamps import write_timestamp
 from threatshare.store.context import MOST
 from threatshare.store.embedded import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def thing(kind: str, number: int, modified: Micros = NOW - SECOND, **more: Any) -> bytes:
@@ -87,6 +77,14 @@ def test_techniques_that_the_indicator_itself_names(store: Store) -> None:
     references = [{"source_name": "mitre-attack", "external_id": "T1071"}, {"source_name": "x", "external_id": "y"}]
     take_in(store, feed_source(store), make_indicator_json(1, external_references=references))
     assert told(store) == [("feed-a", "names", "T1071")]
+
+
+def test_what_is_told_of_one_object_is_bounded(store: Store) -> None:
+    """Of what stands for an ATT&CK id only what has its form counts, and no more than twenty of them."""
+    texts = ["T" + "9" * 500_000, "T1071\nforged", *(f"T{number}" for number in range(1000, 1100))]
+    references = [{"source_name": "mitre-attack", "external_id": one} for one in texts]
+    take_in(store, feed_source(store), make_indicator_json(1, external_references=references))
+    assert told(store) == [("feed-a", "names", f"T{number}") for number in range(1000, 1020)]
 
 
 def test_nobody_speaks_for_another(store: Store) -> None:

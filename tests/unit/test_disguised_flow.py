@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,7 +28,6 @@ from builders import (
     make_collection,
     make_indicator,
     make_indicator_json,
-    make_store,
     served,
     standing,
     take_in,
@@ -58,13 +55,6 @@ NAMED = profiled(None, None)
 HIDDEN = profiled("ais", "ais-consent-none")
 MUST_NOT = profiled(None, None, attribution="must-not")
 OURS = indicator_id(US, BAD)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

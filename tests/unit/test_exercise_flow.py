@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import date
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from builders import (
     make_indicator_json,
     make_outlet,
     make_own,
-    make_store,
     served,
     take_findings,
     take_in,
@@ -40,6 +38,7 @@ from exercise_builders import (
     statement_definition,
 )
 from threatshare import exercises
+from threatshare.admission.objects import take
 from threatshare.config import OwnAssets
 from threatshare.errors import UsageError
 from threatshare.exercises import Start
@@ -49,7 +48,6 @@ from threatshare.model import Account, Finding, Kind, Observable, Reject, Role, 
 from threatshare.policy.agreements import Outbound
 from threatshare.policy.exercises import unfit
 from threatshare.policy.gate import may_exchange_live
-from threatshare.pull import take
 from threatshare.share.exercise_posts import accept
 from threatshare.stix.exercise import inject_id, practice_hash
 from threatshare.stix.observables import recognise
@@ -63,12 +61,6 @@ from threatshare.store.ledger_check import check
 from threatshare.store.runs import rejects
 
 ONE, TWO, THREE = ip("192.0.2.1"), ip("192.0.2.2"), ip("192.0.2.3")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return make_store(tmp_path)
 
 
 @pytest.fixture
@@ -428,7 +420,7 @@ def test_a_statement_marking_sets_aside_whether_it_comes_before_or_after(store: 
     for batch in batches if late else batches[::-1]:
         take_in(store, feed, *batch)
     assert live_values(store) == set()
-    assert [one.reason.partition(";")[0] for _, _, one in rejects(store.conn, None, 10)] == [
+    assert [one.reason.partition(";")[0] for _, _, one, _ in rejects(store.conn, None, 10)] == [
         "bears the statement marking of an exercise"
     ]
 
@@ -490,7 +482,7 @@ def test_a_feed_that_names_an_inject_is_set_aside_for_as_long_as_the_exercise_ru
     """Whoever has it from the exercise and says it in earnest is not believed; after the end it may be said again."""
     feed = feed_source(store)
     _, aside = take_in(store, feed, make_indicator_json(1, ONE))
-    assert [one.reason.partition(";")[0] for one in aside] == ["names a value of the exercise that this node runs"]
+    assert [one.reason.partition(",")[0] for one in aside] == ["names a value of the exercise that this node runs"]
     assert live_values(store) == set()
     running.end(NOW + SECOND)
     take_in(store, feed, make_indicator_json(1, ONE, modified=NOW + DAY), now=NOW + DAY)

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from builders import DAY, NOW, SECOND, US, ip, make_agreement, make_store, served
+from builders import DAY, NOW, SECOND, US, ip, make_agreement, served
 from exercise_builders import NORTH, SOUTH, US_OBJECT, Running
 from threatshare import exercises
 from threatshare.config import OwnAssets
 from threatshare.errors import UsageError
 from threatshare.policy.agreements import Agreement, Inbound, Outbound
+from threatshare.policy.senders import Ties
 from threatshare.report.exercise import markdown
 from threatshare.share.exercise_members import Examined
 from threatshare.stix.exercise import inject_id
@@ -25,12 +26,6 @@ from threatshare.store.ledger_check import check
 
 ONE, TWO = ip("192.0.2.1"), ip("192.0.2.2")
 LATER = NOW + SECOND
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return make_store(tmp_path)
 
 
 @pytest.fixture
@@ -113,6 +108,20 @@ def test_it_stays_out_until_somebody_invites_it(held: Running) -> None:
     assert held.report(LATER)["lost"][0]["back_by"] == "desk"
     with pytest.raises(UsageError, match="has not lost"):
         exercises.invite(held.store, "winter", "north", "desk", held.given(LATER), LATER)
+
+
+def test_an_account_that_is_tied_takes_part_for_its_partner(store: Store) -> None:
+    """An account that was tied to a partner posts and stays in for that partner, also where another agreement is gone;
+    one that is said to be two partners' has no business in an exercise of either."""
+    held = Running(store, (NORTH, SOUTH), facts={"ties": Ties({"desk-7": "north"})}).start()
+    with store.writing() as conn:
+        add_account(conn, "desk-7", [held.collection.alias], [held.collection.alias], NOW)
+    assert look(held) == []
+    assert held.post(held.indicator(1, TWO, LATER), account="desk-7", now=LATER) == [None]
+    held.agreements = (NORTH, make_agreement("south", inbound=Inbound(sources=("desk-7",))))
+    look(held)
+    assert "desk-7" not in [account for account, _ in rights_on(store.conn, held.record.collection)]
+    assert "belongs to no partner" in str(held.post(held.indicator(2, TWO, LATER), account="desk-7", now=LATER)[0])
 
 
 def test_an_account_under_another_name_goes_with_its_agreement(store: Store) -> None:

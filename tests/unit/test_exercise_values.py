@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders import NOW, SECOND, US, feed_source, find, ip, make_store, take_in
+from builders import NOW, SECOND, US, feed_source, find, ip, take_in
 from exercise_builders import Running, live_values, marked, statement_definition
 from threatshare.findings.formats.tags import verdict_of_tags
 from threatshare.findings.injects import generate
@@ -20,12 +19,6 @@ from threatshare.store.embedded import Store
 from threatshare.store.inject_mentions import holding_injects
 
 ONE, TWO = ip("192.0.2.1"), ip("192.0.2.2")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return make_store(tmp_path)
 
 
 @pytest.fixture

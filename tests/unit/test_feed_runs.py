@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from builders import NOW, SECOND, US, FakeFeed, ip, make_indicator_json, make_store
-from threatshare import feed_runs
+from threatshare import feed_runs, pull
+from threatshare.admission import bounds
+from threatshare.admission.bounds import BATCH
 from threatshare.errors import StoreError, UsageError
 from threatshare.feed_runs import Run, acknowledge_alarms, run_feed
 from threatshare.feed_settings import FeedSettings
 from threatshare.feeds.bundles import DiskFeed
+from threatshare.feeds.misp import DiskEvents, MispFeed
 from threatshare.feeds.schedule import interval
 from threatshare.model import FeedReport, Kind, Micros, Observable, Tally, Tlp
 from threatshare.ports import FeedClient, ListClient, Listed, Listing, Page
@@ -128,9 +131,19 @@ def test_a_feed_that_runs_already_is_left_alone(store: Store) -> None:
     assert history(store.conn, "feed-a") == []
 
 
+def test_a_run_that_was_killed_is_told_by_the_next(store: Store) -> None:
+    """A lease that nobody gave back leaves a line in the history: when that run began, and that it did not end."""
+    with store.writing() as conn:
+        assert isinstance(take_lease(conn, "feed-a", NOW, SECOND), Lease)
+    assert go(store, FakeFeed([objects(0, 3)]), NOW + 2 * SECOND).status == "ok"
+    last, killed = history(store.conn, "feed-a")
+    assert (last.began, killed.began, killed.report.status) == (NOW + 2 * SECOND, NOW, "failed")
+    assert "did not end" in (killed.report.error or "")
+
+
 def test_a_run_that_was_overtaken_writes_nothing_more(store: Store) -> None:
     """Where another run has taken over, the next page of this one is undone as a whole, and the cursor stays."""
-    pages = [objects(0, 20_000), objects(20_000, 5)]
+    pages = [objects(0, BATCH), objects(BATCH, 5)]
 
     def overtaken(_: Tally) -> bool:
         with store.writing() as conn:
@@ -140,7 +153,7 @@ def test_a_run_that_was_overtaken_writes_nothing_more(store: Store) -> None:
     with pytest.raises(StoreError, match="taken over"):
         go(store, FakeFeed(pages), progress=overtaken)
     assert feed_state(store.conn, "feed-a").cursor == "1"
-    assert store.conn.execute("SELECT count(*) FROM object").fetchone() == (20_000,)
+    assert store.conn.execute("SELECT count(*) FROM object").fetchone() == (BATCH,)
     assert store.conn.execute("SELECT owner FROM feed_lease").fetchone() == ("somebody else",)
 
 
@@ -151,7 +164,8 @@ def test_a_run_that_was_overtaken_writes_nothing_more(store: Store) -> None:
 def test_no_run_outlasts_its_deadline(store: Store, kind: str, tick: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of any kind ends behind a page once its time is over, says so, and keeps what it has."""
     ticks = iter(range(0, 10_000_000, tick))
-    monkeypatch.setattr("threatshare.pull.perf_counter", lambda: float(next(ticks)))
+    for clocked in (pull, bounds):
+        monkeypatch.setattr(clocked, "perf_counter", lambda: float(next(ticks)))
     settings = FeedSettings("taxii", url="https://taxii.example/", run_deadline_seconds=100)
     pages, rows = FakeFeed([objects(n * 3, 3) for n in range(50)]), FakeList([f"192.0.2.{n}" for n in range(250)])
     report = go(store, pages if kind == "objects" else rows, settings=settings)
@@ -173,6 +187,33 @@ def test_it_stops_behind_the_page_it_is_at(store: Store) -> None:
     assert (report.status, report.stopped, report.objects) == ("ok", True, 3)
     assert feed_state(store.conn, "feed-a").cursor == "1"
     assert go(store, feed).objects == 147
+
+
+def test_what_comes_slowly_is_committed_as_it_comes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes its time shows what it has brought after two seconds, however little that is."""
+    clock = iter(range(1_000))
+    for clocked in (pull, bounds):
+        monkeypatch.setattr(clocked, "perf_counter", lambda: float(next(clock)))
+    shown: list[int] = []
+
+    def progress(tally: Tally) -> bool:
+        shown.append(tally.objects)
+        return True
+
+    go(store, FakeFeed([objects(n * 3, 3) for n in range(10)]), progress=progress)
+    assert shown == [6, 12, 18, 24, 30]
+
+
+def test_a_run_that_is_stopped_is_no_success(store: Store) -> None:
+    """What was stopped has not come to its end: neither the last success nor the failures before it change."""
+    feed = FakeFeed([objects(n * 3, 3) for n in range(5)])
+    go(store, FakeFeed([[]], fails_at=0))
+    assert go(store, feed, NOW + SECOND, progress=lambda _: False).stopped
+    state = feed_state(store.conn, "feed-a")
+    assert (state.last_run, state.last_success, state.failures) == (NOW + SECOND, None, 1)
+    assert not go(store, feed, NOW + 2 * SECOND).stopped
+    state = feed_state(store.conn, "feed-a")
+    assert (state.last_success, state.failures) == (NOW + 2 * SECOND, 0)
 
 
 def test_ten_failures_rest_and_one_success_ends_it(store: Store) -> None:
@@ -309,6 +350,70 @@ def test_a_directory_of_which_a_file_goes_is_no_alarm(store: Store, tmp_path: Pa
     assert go(store, feed).status == "ok"
     (folder / "1.json").unlink()
     assert go(store, feed).doubt == "emptied"
+
+
+class FakeMisp:
+    """A MISP feed of events by name, of which one may have a value."""
+
+    def __init__(self, folder: Path, events: int) -> None:
+        self.folder = folder
+        self.feed = MispFeed("feed-a", str(folder), DiskEvents("feed-a", folder, 1_000_000))
+        folder.mkdir()
+        self.names = range(events)
+
+    @property
+    def names(self) -> range:
+        return self._names
+
+    @names.setter
+    def names(self, names: range) -> None:
+        self._names = names
+        told = {f"{one:08}-1111-4111-8111-111111111111": one for one in names}
+        for name, one in told.items():
+            value = {"uuid": f"{one:08}-2222-4111-8111-111111111111", "type": "ip-dst", "value": "192.0.2.1"}
+            attribute = value | {"to_ids": True, "timestamp": "1767225600"}
+            event = {"uuid": name, "info": "x", "timestamp": "1767225600", "Attribute": [attribute]}
+            (self.folder / f"{name}.json").write_text(json.dumps({"Event": event}))
+        (self.folder / "manifest.json").write_text(json.dumps({name: {"timestamp": "1"} for name in told}))
+
+
+@pytest.mark.parametrize(("left", "kind"), [(range(0), "emptied"), (range(5), "size"), (range(500, 600), "size")])
+def test_a_misp_feed_that_shrinks_is_not_believed(store: Store, tmp_path: Path, left: range, kind: str) -> None:
+    """A manifest that names less than a tenth of its events, whatever others, raises an alarm; its cursor stays."""
+    misp = FakeMisp(tmp_path / "misp", 120)
+    assert go(store, misp.feed).new > 0
+    cursor = feed_state(store.conn, "feed-a").cursor
+    misp.names = left
+    for _ in range(2):
+        assert (report := go(store, misp.feed)).doubt == kind
+        assert (report.status, report.objects) == ("failed", 0)
+    assert (kinds(store), open_alarms(store.conn)[0].times) == ([kind], 2)
+    assert feed_state(store.conn, "feed-a").cursor == cursor
+    assert go(store, misp.feed, by="desk").status == "ok"
+    assert kinds(store) == []
+    assert go(store, misp.feed).status == "ok"
+
+
+def test_a_misp_feed_that_is_cut_to_the_last_months_is_believed(store: Store, tmp_path: Path) -> None:
+    """What is usual raises no alarm: a tenth of the events stays, or there were few of them."""
+    misp = FakeMisp(tmp_path / "misp", 120)
+    go(store, misp.feed)
+    misp.names = range(108, 130)
+    assert go(store, misp.feed).status == "ok"
+    misp.names = range(129, 130)
+    assert go(store, misp.feed).status == "ok"
+    assert kinds(store) == []
+    # What it no longer names is forgotten, also where nothing else has changed.
+    assert feed_state(store.conn, "feed-a").cursor.count("-1111-") == 1  # type: ignore[union-attr]
+
+
+def test_a_folder_of_misp_events_that_is_emptied_is_not_believed(store: Store, tmp_path: Path) -> None:
+    """Also where it was a single event, and no manifest."""
+    misp = FakeMisp(tmp_path / "misp", 1)
+    (misp.folder / "manifest.json").unlink()
+    assert go(store, misp.feed).new > 0
+    next(misp.folder.glob("*.json")).unlink()
+    assert go(store, misp.feed).doubt == "emptied"
 
 
 def test_a_list_that_shrinks_is_kept_as_an_alarm(store: Store) -> None:

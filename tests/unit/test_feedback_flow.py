@@ -64,16 +64,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-@pytest.fixture
-def partner(store: Store) -> Collection:
-    return make_collection(store, CollectionKind.PARTNER, "to-north", "north")
-
-
-@pytest.fixture
-def siem(store: Store) -> Collection:
-    return make_collection(store, CollectionKind.SIEM)
-
-
 def score_of(store: Store, value: Observable) -> int:
     """Gives the score as it is stored."""
     return known(store.conn, store.key_of, [value])[value].score

@@ -78,11 +78,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def partner(store: Store) -> Collection:
-    return make_collection(store, CollectionKind.PARTNER, "to-north", "north")
-
-
-@pytest.fixture
 def internal(store: Store) -> Collection:
     return make_collection(store, CollectionKind.INTERNAL)
 

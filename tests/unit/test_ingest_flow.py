@@ -245,7 +245,7 @@ def test_what_could_not_be_read_is_kept(store: Store) -> None:
     """Lines and records that a reader could not read are counted and kept with place and reason."""
     report = take_findings(store, Reject("a.json:7", "no JSON", "{{"), make_finding(), Reject("a.json:9", "cut off"))
     assert (report.findings, report.rejected, report.number("new")) == (1, 2, 1)
-    kept = [(one.place, one.reason, one.text) for _, origin, one in rejects(store.conn, OWN, 9)]
+    kept = [(one.place, one.reason, one.text) for _, origin, one, _ in rejects(store.conn, OWN, 9)]
     assert kept == [("a.json:9", "cut off", ""), ("a.json:7", "no JSON", "{{")]
 
 

@@ -23,6 +23,8 @@ STRAYS = {
     "documents": "pypdf",
     "amendments": "tomlkit",
     "compression": "backports",
+    "model_face": "threatshare.model.markings",
+    "config_face": "threatshare.config.assets",
 }
 """For each contract of .importlinter an import that it forbids to triage."""
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from builders import DAY, NOW, dump, feed_source, ip, make_store
+from threatshare.admission.rows import ROWS
 from threatshare.errors import PartnerError
 from threatshare.lookup import Answer, lookup
 from threatshare.model import FeedReport, Micros, Reject, Tlp
 from threatshare.ports import Listed, Listing
-from threatshare.pull import BATCH, pull_list
+from threatshare.pull import pull_list
 from threatshare.store.embedded import Store
 from threatshare.store.runs import feed_state, rejects
 from threatshare.store.sources import Source
@@ -127,11 +128,11 @@ def test_what_stays_listed_does_not_decay(store: Store, source: Source) -> None:
 
 def test_of_several_rows_about_one_value_the_latest_counts(store: Store, source: Source) -> None:
     """Whatever the order of its rows and wherever a batch ends, a list says the same, and says it once."""
-    filling = [row(number) for number in range(100, 100 + BATCH)]
+    filling = [row(number) for number in range(100, 100 + ROWS)]
     rows = [row(1, seen=NOW - 5, text="old"), row(1, seen=NOW - 2, text="new"), *filling, row(1, seen=NOW - 9)]
-    assert counts(run(store, source, FakeList(rows))) == (BATCH + 1, 0, 2, 0, 0)
+    assert counts(run(store, source, FakeList(rows))) == (ROWS + 1, 0, 2, 0, 0)
     assert ask(store, 1).lists == (("list-a", "new"),)
-    assert counts(run(store, source, FakeList(rows[::-1], cursor="2"))) == (0, 0, BATCH + 3, 0, 0)
+    assert counts(run(store, source, FakeList(rows[::-1], cursor="2"))) == (0, 0, ROWS + 3, 0, 0)
     assert ask(store, 1).claims[0].observed == NOW - 2
 
 
@@ -154,7 +155,9 @@ def test_a_list_that_shrinks_beyond_belief_withdraws_nothing(store: Store, sourc
     for few in (0, 1, 199):
         report = run(store, source, FakeList([row(number) for number in range(few)], cursor="2"))
         assert report.status == "failed"
-        assert f"alarm: it names {few} values and named 2000 before" in (report.error or "")
+        values = "a value" if few == 1 else f"{few} values"
+        assert f"alarm: it names {values} and named 2000 before" in (report.error or "")
+        assert "`pull list-a --believe`" in (report.error or "")
     assert dump(store.conn) == before
     assert run(store, source, FakeList([row(1)], cursor="2"), believe=True).withdrawn == 1999
 
@@ -187,14 +190,14 @@ def test_a_list_that_breaks_off_withdraws_nothing(store: Store, source: Source) 
 def test_stopping_between_batches_loses_nothing(store: Store, source: Source) -> None:
     """A run that is stopped after a batch keeps it; the next one withdraws what is missing."""
     run(store, source, FakeList([row(900_000)]))
-    rows = [row(number) for number in range(BATCH + 10)]
+    rows = [row(number) for number in range(ROWS + 10)]
     stopped = pull_list(store, source, FakeList(rows, cursor="2"), lambda: NOW, lambda _: False, True)
-    assert (stopped.new, stopped.withdrawn) == (BATCH, 0)
-    assert counts(run(store, source, FakeList(rows, cursor="2"))) == (10, 0, BATCH, 1, 0)
+    assert (stopped.new, stopped.withdrawn) == (ROWS, 0)
+    assert counts(run(store, source, FakeList(rows, cursor="2"))) == (10, 0, ROWS, 1, 0)
 
 
 def test_what_is_kept_aside_says_where(store: Store, source: Source) -> None:
     """Rows that cannot be read are kept with their line and reason."""
     report = run(store, source, FakeList([row(1), Reject("line 2", "no value", "x")]))
     assert counts(report) == (1, 0, 0, 0, 1)
-    assert [one for _, _, one in rejects(store.conn, "list-a", 9)] == [Reject("line 2", "no value", "x")]
+    assert [one for _, _, one, _ in rejects(store.conn, "list-a", 9)] == [Reject("line 2", "no value", "x")]

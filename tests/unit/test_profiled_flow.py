@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,14 +19,14 @@ from builders import (
     ip,
     let_out,
     make_collection,
-    make_store,
     served,
     standing,
 )
 from disguise_builders import LAW, NODE, node_outlet, profiled, received
 from threatshare.model import Collection, CollectionKind, Tlp, Verdict
 from threatshare.policy.agreements import Agreement
-from threatshare.policy.profiles import Profile, shipped_profiles
+from threatshare.policy.profile_terms import Profile
+from threatshare.policy.profiles import shipped_profiles
 from threatshare.share.outlets import PublishReport
 from threatshare.stix.objects import indicator_id
 from threatshare.store.embedded import Store
@@ -37,13 +35,6 @@ from threatshare.store.releases import decisions_on
 from threatshare.store.targets import unexamined
 
 SET = ["identity", "location", "relationship"]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -42,13 +42,14 @@ from builders import (
 from threatshare.config import OwnAssets
 from threatshare.model import Collection, CollectionKind, Role, Tlp, Verdict
 from threatshare.policy.agreements import Agreement, Inbound, Outbound
-from threatshare.publish import BATCH
+from threatshare.publish import BATCH, rescore_due
 from threatshare.stix.objects import indicator_id, reborn_id, siem_indicator_id
 from threatshare.stix.patterns import pattern_of
 from threatshare.stix.timestamps import read_timestamp
 from threatshare.store.connection import Connection
 from threatshare.store.embedded import Store
 from threatshare.store.entries import delete_entries
+from threatshare.store.lookups import known
 from threatshare.store.releases import decisions_on, refused
 
 AGREED = make_agreement()
@@ -256,6 +257,101 @@ def test_a_minimum_score(store: Store, partner: Collection, minimum: int) -> Non
     choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=minimum))
     report = let_out(store, make_outlet(partner, choosy))
     assert (report.released["to-north"], report.held) == ((1, 0) if minimum == 70 else (0, 1))
+
+
+def test_a_score_that_rises_and_falls(store: Store, partner: Collection, siem: Collection) -> None:
+    """What waits for a higher score leaves when a source confirms it, and is withdrawn when that one takes it back."""
+    choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=80))
+    find(store, BAD, ip("45.0.0.1"), seen=NOW)
+    assert let_out(store, make_outlet(partner, choosy), make_outlet(siem)).held == 2
+    said = make_indicator_json(1, confidence=95, modified=NOW)
+    taken_back = make_indicator_json(1, modified=NOW + 2, revoked=True)
+    for at, raw, held in ((NOW + SECOND, said, True), (NOW + 2 * SECOND, taken_back, False)):
+        take_in(store, feed_source(store, "feed-a", "A"), raw, now=at)
+        report = let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at))
+        assert (report.released["to-north"], report.withdrawn) == ((1, 0) if held else (0, 1))
+        assert held_ids(store, partner) == ({indicator_id(US, BAD)} if held else set())
+
+
+def test_what_a_partner_says_itself(store: Store, partner: Collection, siem: Collection) -> None:
+    """What waits for a partner's minimum score does not leave for the partner's own word, but does for another's."""
+    choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=80), inbound=Inbound(sources=("north-feed",)))
+    find(store, seen=NOW)
+    assert let_out(store, make_outlet(partner, choosy), make_outlet(siem)).held == 1
+    for n, (name, held) in enumerate((("north-feed", False), ("feed-a", True)), 1):
+        at = NOW + n * SECOND
+        take_in(store, feed_source(store, name, "A"), make_indicator_json(n, confidence=95, modified=NOW), now=at)
+        assert known(store.conn, store.key_of, [BAD])[BAD].score >= 80
+        report = let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at))
+        assert report.released["to-north"] == held
+        assert held_ids(store, partner) == ({indicator_id(US, BAD)} if held else set())
+        # Whoever asks anew, for whatever reason, is told why.
+        ours = OwnAssets((ip_network("45.80.0.0/16"),))
+        let_out(store, make_outlet(partner, choosy, at, own=ours), make_outlet(siem, now=at, own=ours))
+        assert held_ids(store, partner) == ({indicator_id(US, BAD)} if held else set())
+        (_, said), *_ = decisions_on(store.conn, indicator_id(US, BAD))
+        (told,) = [one.text for one in said.reasons if one.rule == "minimum-score"]
+        assert held or told.startswith("score 70 without what its own partner says; to-north takes 80")
+    # Nor does its own word keep what others have taken back.
+    gone = make_indicator_json(2, modified=NOW + 2, revoked=True)
+    at = NOW + 3 * SECOND
+    take_in(store, feed_source(store, "feed-a", "A"), gone, now=at)
+    assert let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at)).withdrawn == 1
+
+
+def test_a_score_that_is_made_to_rise_and_fall(store: Store, partner: Collection, siem: Collection) -> None:
+    """What was withdrawn because its score fell comes back after a day at the earliest, however often others say it."""
+    choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=80))
+    find(store, seen=NOW)
+    let_out(store, make_outlet(partner, choosy), make_outlet(siem))
+    released = []
+    for hour in range(24 * 2 + 4):
+        at = NOW + hour * DAY // 24 + SECOND
+        number = hour // 2
+        # One more indicator is said every second hour, and taken back in the next; the last one stays.
+        said = make_indicator_json(number, confidence=95, modified=NOW + hour, revoked=hour % 2 == 1)
+        if hour < 24 * 2:
+            take_in(store, feed_source(store, "feed-b", "A"), said, now=at)
+        elif hour == 24 * 2:
+            take_in(store, feed_source(store, "feed-c", "A"), make_indicator_json(99, confidence=95), now=at)
+        rescore_due(store, at)
+        if let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at)).released["to-north"]:
+            released.append(hour)
+    assert released[:2] == [0, 26]
+    assert len(released) <= 3
+
+
+def test_what_stays_away_for_a_day(store: Store, partner: Collection, siem: Collection) -> None:
+    """What was withdrawn as its score fell comes back a day later where it has risen since, by time alone."""
+    choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=80))
+    find(store, seen=NOW)
+    standing_at = []
+    for number, revoked, at in ((1, False, NOW), (1, True, NOW + SECOND), (2, False, NOW + 2 * SECOND)):
+        said = make_indicator_json(number, confidence=95, modified=at, revoked=revoked)
+        take_in(store, feed_source(store, "feed-a", "A"), said, now=at)
+        let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at))
+        standing_at.append(len(held_ids(store, partner)))
+    for at in (NOW + DAY, NOW + DAY + 2 * SECOND):
+        rescore_due(store, at)
+        let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at))
+        standing_at.append(len(held_ids(store, partner)))
+    assert standing_at == [1, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("confidence", [70, 60])
+def test_a_score_that_falls_by_time_alone(store: Store, partner: Collection, siem: Collection, confidence: int) -> None:
+    """What has decayed below the score that a partner takes is withdrawn then, though its band is still the same."""
+    choosy = with_terms(AGREED, outbound=Outbound("amber", min_score=50))
+    find(store, seen=NOW, confidence=confidence)
+    let_out(store, make_outlet(partner, choosy), make_outlet(siem))
+    for hour in range(24 * 40):
+        at = NOW + hour * DAY // 24
+        rescore_due(store, at)
+        if let_out(store, make_outlet(partner, choosy, at), make_outlet(siem, now=at)).withdrawn:
+            break
+    assert held_ids(store, partner) == set()
+    assert held_ids(store, siem) == {siem_indicator_id(US, BAD)}
+    assert known(store.conn, store.key_of, [BAD])[BAD].score == 49
 
 
 def test_sightings_go_back_to_who_told_us(store: Store, partner: Collection, internal: Collection) -> None:

@@ -20,28 +20,17 @@ from builders import (
     identity_uuid,
     ip,
     make_indicator_json,
-    make_store,
 )
+from threatshare.admission.bounds import BATCH
+from threatshare.admission.objects import PART, take
 from threatshare.errors import PartnerError
 from threatshare.model import FeedReport, Micros, Tally
 from threatshare.ports import FeedClient, Page
-from threatshare.pull import BATCH, pull, take
+from threatshare.pull import pull
 from threatshare.store.connection import open_writer, transaction
 from threatshare.store.embedded import Store
 from threatshare.store.runs import feed_state, rejects, save_cursor
 from threatshare.store.sources import Source
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def source(store: Store) -> Source:
-    return feed_source(store)
 
 
 def page(first: int, size: int = 10) -> list[bytes]:
@@ -114,6 +103,22 @@ def test_pages_are_committed_together_up_to_a_batch(store: Store, source: Source
         3 * size,
         3 * size,
     )
+
+
+def test_a_batch_is_merged_in_parts(store: Store, source: Source) -> None:
+    """What is too much to be merged at once is merged as if its parts had come one after the other, and kept as one."""
+    newer = make_indicator_json(0, ip("45.0.0.0"), modified=NOW + SECOND, revoked=True)
+    raws = [*page(0, PART), newer, *page(PART, 3), newer]
+    tally = Tally()
+    with pytest.raises(ZeroDivisionError):
+        take(store, source, raws, US, NOW + SECOND, tally, lambda: 1 // 0)
+    assert store.conn.execute("SELECT count(*) FROM version").fetchone() == (0,)
+    tally = Tally()
+    assert take(store, source, raws, US, NOW + SECOND, tally, lambda: None) == []
+    assert (tally.objects, tally.new, tally.withdrawn, tally.unchanged) == (PART + 5, PART + 3, 1, 1)
+    score = "SELECT score FROM observable WHERE value = ?"
+    assert store.conn.execute(score, ("45.0.0.0",)).fetchone() == (0,)
+    assert store.conn.execute(score, ("45.0.0.1",)).fetchone() > (0,)
 
 
 def test_a_stop_comes_at_a_pages_end(store: Store, source: Source) -> None:

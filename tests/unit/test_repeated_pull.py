@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from builders import NOW, US, FakeFeed, dump, feed_source, ip, make_indicator_json, make_store, take_in
+from builders import NOW, US, FakeFeed, dump, feed_source, ip, make_indicator_json, take_in
 from exercise_builders import marked, statement_definition
 from threatshare.model import Micros
 from threatshare.ports import Page
@@ -18,18 +16,6 @@ from threatshare.store.sources import Source
 
 MANY = 120
 """More than one in fifty is looked at."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def source(store: Store) -> Source:
-    return feed_source(store)
 
 
 def several(first: int = 1, confidence: int = 60) -> list[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from builders import (
     make_finding,
     make_outlet,
     make_own,
-    make_store,
     take_findings,
 )
 from threatshare.config import OwnAssets
@@ -49,13 +47,6 @@ AGREED = make_agreement()
 BY = ByWhom("Analyst One", "the flow log shows it", NOW)
 NEIGHBOUR = ip("45.66.77.99")
 MENTION = Observable(Kind.URL, "http://bad.example-bad.com/login?at=company.example")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def hold(store: Store, *observables: Observable, sensor: str = "sensor") -> None:

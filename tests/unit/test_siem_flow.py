@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-
-import pytest
 
 from builders import (
     BAD,
@@ -44,23 +41,6 @@ from threatshare.store.embedded import Store
 from threatshare.store.releases import queue_length, verdict_counts
 
 AGREED = make_agreement()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def siem(store: Store) -> Collection:
-    return make_collection(store, CollectionKind.SIEM)
-
-
-@pytest.fixture
-def partner(store: Store) -> Collection:
-    return make_collection(store, CollectionKind.PARTNER, "to-north", "north")
 
 
 def say(store: Store, *raws: bytes, source: str = "feed-a", now: Micros = NOW) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from builders import (
     make_finding,
     make_indicator_json,
     make_own,
-    make_store,
     take_findings,
     take_in,
 )
@@ -34,13 +31,6 @@ from threatshare.store.releases import own_changes
 
 COUNTS = ("observation", "reject")
 """Tables that may differ where the same findings come twice."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def current(store: Store, kind: str = "indicator") -> list[dict[str, Any]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +17,6 @@ from builders import (
     make_agreement,
     make_collection,
     make_outlet,
-    make_store,
     with_facts,
 )
 from threatshare.errors import UsageError
@@ -37,13 +34,6 @@ FIRST = ByWhom("First desk", "the shop is the phisher's; and by Ada on 2026-01-0
 SECOND_ONE = ByWhom("Second desk", "seen too", NOW + DAY)
 URL = recognise("http://bad.example-bad.com/x?e=billing@bad.example-bad.com")
 OTHER = recognise("http://bad.example-bad.com/y?e=orders@bad.example-bad.com")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

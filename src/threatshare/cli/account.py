@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from threatshare.cli.account_terms import daily, known_partner, limit, pause, resume, tie
 from threatshare.cli.days import Day
 from threatshare.cli.output import emit, say, table, when
 from threatshare.errors import BadValue, UsageError
@@ -15,6 +18,8 @@ from threatshare.node import Node, opened
 from threatshare.policy.agreements import read_agreements
 from threatshare.store import accounts
 from threatshare.store.connection import Connection
+from threatshare.store.quotas import posted_today, quota_of
+from threatshare.store.rights import foreign_readings
 
 _HOUR: Micros = 3_600 * 1_000_000
 
@@ -24,13 +29,35 @@ def account() -> None:
     """Accounts of the TAXII server."""
 
 
+for command in (limit, tie, pause, resume):
+    account.add_command(command)
+
+
+def _rights(
+    read: str = "Alias of a collection.",
+    write: str = "Alias of a collection.",
+    findings: str = "It may push findings of ours to the server (POST /findings).",
+    metrics: str = "It may read the server's metrics (GET /metrics).",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options that name rights; the texts are their helps."""
+
+    def with_rights(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option("--metrics", is_flag=True, help=metrics)(command)
+        command = click.option("--findings", is_flag=True, help=findings)(command)
+        command = click.option("--write", multiple=True, help=write)(command)
+        return click.option("--read", multiple=True, help=read)(command)
+
+    return with_rights
+
+
 @account.command()
 @click.argument("name")
-@click.option("--read", multiple=True, help="Alias of a collection that it may read; several times.")
-@click.option("--write", multiple=True, help="Alias of a collection that it may write to; several times.")
-@click.option("--findings", is_flag=True, help="It may push findings of ours to the server (POST /findings).")
-@click.option("--metrics", is_flag=True, help="It may read the server's metrics (GET /metrics).")
+@_rights(
+    "Alias of a collection that it may read; several times.",
+    "Alias of a collection that it may write to; several times.",
+)
 @click.option("--expires", type=Day(), metavar="DAY", help="The first day on which it is good no more, YYYY-MM-DD UTC.")
+@click.option("--partner", help="Whose it is: what it reads as that partner's ends with the agreement.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def add(
@@ -41,12 +68,15 @@ def add(
     findings: bool,
     metrics: bool,
     expires: date | None,
+    partner: str | None,
     as_json: bool,
 ) -> None:
     """Make an account; its key is shown this once."""
-    with opened(directory) as node, node.store.writing() as conn:
-        _none_foreign(node, conn, name, read)
-        key = accounts.add_account(conn, name, read, write, node.now(), findings, metrics, _start(expires))
+    with opened(directory) as node:
+        known_partner(node, name, partner)
+        with node.store.writing() as conn:
+            _none_foreign(node, conn, name, read, partner)
+            key = accounts.add_account(conn, name, read, write, node.now(), findings, metrics, _start(expires), partner)
     _show_key(name, key, as_json)
 
 
@@ -124,10 +154,7 @@ def revoke(directory: Path, name: str) -> None:
 
 @account.command()
 @click.argument("name")
-@click.option("--read", multiple=True, help="Alias of a collection.")
-@click.option("--write", multiple=True, help="Alias of a collection.")
-@click.option("--findings", is_flag=True, help="It may push findings of ours to the server (POST /findings).")
-@click.option("--metrics", is_flag=True, help="It may read the server's metrics (GET /metrics).")
+@_rights()
 @click.pass_obj
 def grant(
     directory: Path, name: str, read: tuple[str, ...], write: tuple[str, ...], findings: bool, metrics: bool
@@ -141,10 +168,7 @@ def grant(
 
 @account.command()
 @click.argument("name")
-@click.option("--read", multiple=True, help="Alias of a collection.")
-@click.option("--write", multiple=True, help="Alias of a collection.")
-@click.option("--findings", is_flag=True, help="It may push findings no more.")
-@click.option("--metrics", is_flag=True, help="It may read the server's metrics no more.")
+@_rights(findings="It may push findings no more.", metrics="It may read the server's metrics no more.")
 @click.pass_obj
 def withdraw(
     directory: Path, name: str, read: tuple[str, ...], write: tuple[str, ...], findings: bool, metrics: bool
@@ -159,33 +183,43 @@ def withdraw(
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def show(directory: Path, as_json: bool) -> None:
-    """List accounts, their rights, keys and certificates; of a key its public part only."""
+    """List accounts, their rights, keys and certificates, and what each posted today; of a key its public part only."""
     with opened(directory) as node:
         listed = accounts.list_accounts(node.store.conn)
+        now, names = node.now(), [one.account.name for one in listed]
+        quotas = [quota_of(node.store.conn, name, daily(node)) for name in names]
+        posted = [posted_today(node.store.conn, name, now) for name in names]
     rows = [
         (one.account.name, ", ".join(sorted(one.account.read)), ", ".join(sorted(one.account.write)))
         + ("push" if one.findings else "", "read" if one.metrics else "")
-        + (when(one.created), when(one.expires), when(one.revoked))
+        + (when(one.created), when(one.expires), when(one.revoked), one.partner or "-", when(one.paused))
         for one in listed
     ]
-    headings = ("name", "read", "write", "findings", "metrics", "created", "expires", "revoked")
+    headings = ("name", "read", "write", "findings", "metrics", "created", "expires", "revoked", "partner", "paused")
     if as_json:
-        for row, one in zip(rows, listed, strict=True):
+        for row, one, quota, amount in zip(rows, listed, quotas, posted, strict=True):
             keys = [
                 {"prefix": key.prefix, "created": when(key.created), "expires": when(key.expires)} for key in one.keys
             ]
-            emit(dict(zip(headings, row, strict=True)) | {"keys": keys, "certificates": one.certificates})
+            told: dict[str, object] = {"keys": keys, "certificates": one.certificates}
+            told |= {"daily_objects": quota.objects, "daily_bytes": quota.bytes}
+            told |= {"posted_objects": amount.objects, "posted_bytes": amount.bytes}
+            emit(dict(zip(headings, row, strict=True)) | told)
     else:
         table(
-            (*headings, "keys", "certificates"),
-            [(*row, len(one.keys), len(one.certificates)) for row, one in zip(rows, listed, strict=True)],
+            (*headings, "keys", "certificates", "objects today", "bytes today"),
+            [
+                (*row, sum(key.expires is None or key.expires > now for key in one.keys), len(one.certificates))
+                + (f"{amount.objects} of {quota.objects}", f"{amount.bytes} of {quota.bytes}")
+                for row, one, quota, amount in zip(rows, listed, quotas, posted, strict=True)
+            ],
         )
 
 
-def _none_foreign(node: Node, conn: Connection, name: str, read: tuple[str, ...]) -> None:
+def _none_foreign(node: Node, conn: Connection, name: str, read: tuple[str, ...], partner: str | None = None) -> None:
     """Raises UsageError where a partner's account would read what is our own, or another partner's."""
     agreements, _ = read_agreements(node.directory)
-    for text in accounts.foreign_readings(conn, agreements, name, read):
+    for text in foreign_readings(conn, agreements, name, read, partner):
         raise UsageError(
             f"{text}: what is in it was let out for nobody else; our own tools need an account of their own"
         )

@@ -12,11 +12,11 @@ from threatshare.cli.agreement_views import agreement_with, version_of
 from threatshare.cli.authority import tell
 from threatshare.cli.output import emit, safe, say
 from threatshare.cli.signature import by_whom, signed
+from threatshare.config import toml_text
 from threatshare.errors import UsageError
 from threatshare.model import CollectionKind, Decision, Reason, Verdict
 from threatshare.node import Node, opened
 from threatshare.policy import agreements
-from threatshare.policy.agreement_files import agreement_text
 from threatshare.policy.agreement_words import Change, changes
 from threatshare.policy.agreements import Agreement
 from threatshare.publish import publish
@@ -134,7 +134,7 @@ def _compared(node: Node, partner: str, against: str | None) -> tuple[Agreement,
         file = Path(against)
         if not file.is_file():
             raise UsageError(f"--against {against}: neither a version number nor a file")
-        proposed = agreements.parse_agreement(agreement_text(file), str(file))
+        proposed = agreements.parse_agreement(toml_text(file), str(file))
         if proposed.partner != partner:
             raise UsageError(f"{file}: partner is {proposed.partner!r}, wanted {partner!r}")
         return current, proposed

@@ -43,7 +43,9 @@ def show(directory: Path, partner: str, as_json: bool) -> None:
         acts = versions.acting(node.store.conn, {partner: one})[partner]
     sections = in_words(one, today, known)
     if acts.waiting is not None:
-        sections.insert(0, Section("Not these terms act", (f"{acts.waiting.words}.",)))
+        first = f"Version {acts.waiting.base_version} acts, with what version {acts.waiting.version} tightens"
+        lines = (f"{acts.waiting.words}.", f"What follows are the terms of version {acts.waiting.version}, as filed.")
+        sections.insert(0, Section(first, lines))
     if as_json:
         problems = [reason.text for reason in agreements.standing(acts.agreement, today)]
         told = {"partner": partner, "version": one.version, "in_force": not problems, "problems": problems}

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from threatshare.cli.output import emit, say, table
+from threatshare.cli.output import emit, safe, say, table
 from threatshare.errors import UsageError
 from threatshare.model import (
     DEFAULT_ROOT,
@@ -24,6 +24,7 @@ from threatshare.model import (
 )
 from threatshare.node import Node, opened
 from threatshare.store import collections
+from threatshare.store.daemons import daemon_runs
 
 _Command = TypeVar("_Command", bound=Any)
 _VIEW: tuple[tuple[str, type[StrEnum], str], ...] = (
@@ -90,6 +91,11 @@ def add(
             made = collections.add_collection(conn, alias, title, kind, partner, node.now(), root, view)
         if partner is not None and partner not in node.agreements:
             say(f"There is no agreement with {partner} yet: nothing leaves before `agreement add {partner}`.")
+        if partner is not None and daemon_runs(directory):
+            say(
+                f"The daemon is running: what the gate allows leaves for {safe(partner)} at once. To look first at what"
+                " would leave, end the daemon before, and see `threatshare publish --dry-run`."
+            )
         if as_json:
             emit(_told(node, made))
         else:

@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 
+from threatshare.cli.output import written_to
 from threatshare.errors import StoreError, UsageError
 from threatshare.node import system_clock
 
@@ -229,7 +230,8 @@ def _fresh(directory: Path) -> tuple[_Actor, _Actor]:
     if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
         raise UsageError(f"{directory} is not empty and no earlier demo; name another with --directory")
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    with written_to(directory):
+        directory.mkdir(parents=True)
     (directory / _MARK).touch()
     return _Actor(directory / "company", 9100), _Actor(directory / "isac", 9200)
 

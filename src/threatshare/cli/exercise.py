@@ -12,7 +12,7 @@ import click
 from threatshare import exercises
 from threatshare.cli.authority import presence
 from threatshare.cli.days import Day
-from threatshare.cli.output import defanged, emit, safe, say, table, when
+from threatshare.cli.output import defanged, emit, safe, safe_lines, say, table, when
 from threatshare.errors import BadValue, UsageError
 from threatshare.exercises import Refused, Start
 from threatshare.findings.injects import MOST, Planned, read_injects
@@ -226,7 +226,7 @@ def report(directory: Path, name: str, as_json: bool, as_markdown: bool) -> None
     if as_json:
         emit(told)
     else:
-        click.echo(safe(markdown(told)), nl=False)
+        click.echo(safe_lines(markdown(told)), nl=False)
 
 
 @exercise.command()

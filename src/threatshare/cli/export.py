@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import click
 
-from threatshare.cli.output import say
+from threatshare.cli.output import say, written_to
 from threatshare.errors import UsageError
 from threatshare.exports.formats import FORMATS, ObjectFormat
 from threatshare.exports.rows import ExportRow, select
@@ -27,6 +27,7 @@ from threatshare.stix.tlp import tlp_named
 from threatshare.store.connection import Connection
 from threatshare.store.keys import KIND_CODE
 from threatshare.store.lookups import Known, claims_about, known_by_number, ranked
+from threatshare.store.rights import ties
 from threatshare.triage.merged import Merged, merge
 
 _TYPES = sorted({kind.stix_type for kind in Kind if kind is not Kind.PATTERN})
@@ -64,7 +65,10 @@ def export(
     if isinstance(chosen, ObjectFormat) and cap is not None:
         raise UsageError("--cap is for csv and blocklist")
     with opened(directory) as node, ExitStack() as stack:
-        out: BinaryIO = stack.enter_context(output.open("wb")) if output else sys.stdout.buffer
+        out: BinaryIO = sys.stdout.buffer
+        if output is not None:
+            with written_to(output):
+                out = stack.enter_context(output.open("wb"))
         wanted = _Wanted(max(1, min_score), tlp_named(max_tlp), _facts(node) if chosen.blocking else None)
         standing = _Counted(_standing(node, kinds, wanted))
         if isinstance(chosen, ObjectFormat):
@@ -98,7 +102,8 @@ class _Wanted:
 def _facts(node: Node) -> Facts:
     """Gives what is needed to tell what may be blocked."""
     settings = node.settings.node
-    return Facts(node.assets, settings.purpose, settings.identity, node.today(), node.agreements)
+    by_hand = ties(node.store.conn)
+    return Facts(node.assets, settings.purpose, settings.identity, node.today(), node.agreements, ties=by_hand)
 
 
 class _Counted:

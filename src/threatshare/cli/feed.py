@@ -9,11 +9,11 @@ import click
 from threatshare.amendments import set_value
 from threatshare.cli.feed_add import add, preview_data, show_preview
 from threatshare.cli.feed_history import acknowledge, show_history
-from threatshare.cli.output import emit, say, table, when
+from threatshare.cli.output import emit, safe, say, table, when
 from threatshare.feed_settings import FEEDS_DIR, load_feed
 from threatshare.feeds.list_presets import presets
 from threatshare.node import opened
-from threatshare.store.runs import feed_states, forget_cursor, forgive
+from threatshare.store.runs import FeedState, feed_states, forget_cursor, forgive
 
 
 @click.group()
@@ -31,21 +31,26 @@ feed.add_command(acknowledge)
 @click.pass_obj
 def show(directory: Path, as_json: bool) -> None:
     """List the feeds and their last runs."""
-    headings = ("feed", "kind", "address", "reliability", "last_success", "failures")
+    headings = ("feed", "kind", "address", "reliability", "last_success", "failures", "state")
     with opened(directory) as node:
         states = feed_states(node.store.conn)
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for name, one in node.feeds.items():
-            state = states.get(name)
-            rows.append(
-                (name, one.kind, one.url or one.path, one.reliability)
-                + (when(state.last_success if state else None), state.failures if state else 0)
-            )
+            rows.append((name, one.kind, one.url or one.path, one.reliability, *_record(states.get(name))))
+            rows[-1] += ("pulled" if one.enabled else "paused",)
+        faults = node.feed_files.faults
+        rows += [(name, None, None, None, *_record(states.get(name)), "wrong") for name in faults]
     if as_json:
         for row in rows:
-            emit(dict(zip(headings, row, strict=True)))
-    else:
-        table(headings, rows)
+            emit(dict(zip(headings, row, strict=True)) | {"fault": faults.get(str(row[0]))})
+        return
+    table(headings, [["-" if one is None else one for one in row] for row in rows])
+    for name, text in faults.items():
+        click.echo(f"wrong     feed {name}: {safe(text)}")
+
+
+def _record(state: FeedState | None) -> tuple[str, int]:
+    return when(state.last_success if state else None), state.failures if state else 0
 
 
 @feed.command()
@@ -54,7 +59,8 @@ def show(directory: Path, as_json: bool) -> None:
 def remove(directory: Path, name: str) -> None:
     """Stop pulling a feed; what it said stays, and decays."""
     with opened(directory) as node:
-        node.feed(name)
+        if name not in node.feed_files.faults:
+            node.feed(name)
         _file(node.directory, name).unlink()
     say(f"feed {name} is no longer pulled; its claims stay until they have decayed")
 

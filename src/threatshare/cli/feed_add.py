@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 
+from threatshare.cli.connection_options import connecting, names_private_address, private_allowed
 from threatshare.cli.output import defanged, emit, safe, say
 from threatshare.cli.templates import toml
-from threatshare.errors import PartnerError, UsageError
-from threatshare.feed_settings import FEEDS_DIR, FeedSettings, load_feed
+from threatshare.errors import ConfigurationError, PartnerError, UsageError
+from threatshare.feed_settings import DAYS, FEEDS_DIR, FeedSettings, check_feed, load_feed
 from threatshare.feeds.list_presets import presets
 from threatshare.feeds.recognition import kind_of
 from threatshare.model import Tlp
@@ -38,13 +37,7 @@ _KINDS = ["taxii", "taxii20", "stix", "misp", "list"]
 @click.option("--preset", help="How a list is read, as `feed presets` shows; sets --every too.")
 @click.option("--look/--no-look", default=True, help="Ask the address what it is, and show what would come in.")
 @click.option("--collection", help="TAXII: id or title of the collection, where the address does not name it.")
-@click.option("--user", help="User name.")
-@click.option("--password-env", help="Environment variable that holds the password.")
-@click.option("--password-file", help="File that holds the password.")
-@click.option("--token-env", help="Environment variable that holds a Bearer token.")
-@click.option("--client-cert", help="Client certificate, PEM file.")
-@click.option("--client-key", help="Its key, PEM file.")
-@click.option("--ca-file", help="Certificates to trust instead of the system's.")
+@connecting
 @click.option("--reliability", type=click.Choice(list("ABCDEF")), default="C", show_default=True, help="Admiralty.")
 @click.option(
     "--default-tlp", type=click.Choice(_LABELS), default="amber+strict", show_default=True, help="Of the unmarked."
@@ -52,7 +45,9 @@ _KINDS = ["taxii", "taxii20", "stix", "misp", "list"]
 @click.option("--lineage", help="The aggregate that this feed copies; one lineage counts once.")
 @click.option("--every", help="Interval, e.g. 30s, 15m, 6h, 1d.  [default: 15m, or the preset's]")
 @click.option("--jitter", "jitter_seconds", type=click.IntRange(0), default=30, show_default=True, help="Seconds.")
-@click.option("--cron", help="Five fields; replaces --every.")
+@click.option("--cron", help="Five fields, UTC, Monday is 0 or mon; replaces --every.")
+@click.option("--window", multiple=True, help="Begin a run only then, UTC, e.g. 22:00-06:00; several times.")
+@click.option("--days", type=click.Choice(DAYS), multiple=True, help="Begin windows on these days only; several times.")
 @click.option("--allow-private-address", is_flag=True, help="The feed's host may be a private or loopback address.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
@@ -70,8 +65,9 @@ def add(
     """Add a source: ADDRESS is a TAXII server, API root or collection, the URL of a bundle or a list, or a path.
 
     It is asked what it is, and the beginning of what it would bring is shown; nothing of that is kept. An address that
-    cannot be asked is added all the same, by what it looks like; a web page is refused. With --preset, ADDRESS is where
-    the list is published, unless it is given.
+    cannot be asked is added all the same, by what it looks like. Refused is a web page, and what answers that it is not
+    there, is on another server, or wants a password that was not given: --no-look adds it all the same. With --preset,
+    ADDRESS is where the list is published, unless it is given.
     """
     if not name.replace("-", "").replace("_", "").isalnum() or name == "own":
         raise UsageError(f"feed name {name!r}: letters, digits, - and _ are wanted, and not 'own'")
@@ -82,7 +78,11 @@ def add(
         said["every"] = said["every"] or presets()[preset].every
     if address is None:
         raise UsageError("ADDRESS is missing: what is to be pulled")
+    if "://" in address and not address.lower().startswith(("http://", "https://")):
+        raise UsageError(f"ADDRESS {address!r} is neither an http:// or https:// address nor a path")
+    allowed = bool(said["allow_private_address"])
     settings = _settings(address, kind or kind_of(address), said)
+    _check(settings)
     new = _New(name, settings, {"preset": preset} if preset else {})
     with opened(directory) as node:
         file = node.directory / FEEDS_DIR / f"{name}.toml"
@@ -94,6 +94,8 @@ def add(
         elif look and preset is None:
             new.look(node, kind)
         _write(node, file, new)
+        # Said once it is so, and not of a feed that was refused.
+        private_allowed(address, allowed, "feed")
         new.preview(node, load_feed(file))
     new.tell(file, as_json)
 
@@ -103,10 +105,25 @@ def _settings(address: str, kind: str, said: dict[str, object]) -> dict[str, obj
     local = "://" not in address
     settings: dict[str, object] = {"kind": kind}
     settings["path" if local else "url"] = str(Path(address).absolute()) if local else address
-    if not local and not said["allow_private_address"] and _names_private_address(address):
-        said["allow_private_address"] = True
-        say(f"{urlsplit(address).hostname} is a private address: allow_private_address was set for this feed.")
-    return settings | {key: value for key, value in said.items() if value is not None and value is not False}
+    if not local:
+        said["allow_private_address"] = bool(said["allow_private_address"]) or names_private_address(address)
+    return settings | {
+        key: value for key, value in said.items() if value is not None and value is not False and value != ()
+    }
+
+
+def _check(settings: Mapping[str, object]) -> None:
+    """Raises UsageError for an option whose value a feed's file could not have."""
+    try:
+        check_feed(msgspec.convert(settings, FeedSettings), "feed add")
+    except msgspec.ValidationError as problem:
+        reason, _, where = str(problem).partition(" - at `$.")
+        key = where.rstrip("`").partition("[")[0]
+        if key == "window":
+            reason = "hours of the day, UTC, are wanted, from 00:00 to 24:00, as 22:00-06:00"
+        raise UsageError(f"--{key.replace('_', '-')} {settings.get(key, '')!r}: {reason}") from problem
+    except ConfigurationError as problem:
+        raise UsageError(str(problem)) from problem
 
 
 @dataclass(slots=True)
@@ -138,6 +155,9 @@ class _New:
         except WebPage:
             raise
         except PartnerError as problem:
+            told = _refusal(problem, as_is)
+            if told is not None:
+                raise PartnerError(f"{problem}. {told}; --no-look adds it all the same") from problem
             say(f"it could not be looked at, so it is taken for {as_is.kind}: {safe(str(problem))}")
             return
         if kind is not None and kind != seen.kind:
@@ -153,9 +173,11 @@ class _New:
     def preview(self, node: Node, settings: FeedSettings) -> None:
         """Reads its beginning, from what the look brought where that was all of it."""
         from threatshare.feeds.preview import preview
+        from threatshare.feeds.session import shown
 
         if self.seen is None:
             return
+        copy = None
         try:
             with TemporaryDirectory(prefix="threatshare-") as folder:
                 if self.seen.body is not None:
@@ -164,7 +186,9 @@ class _New:
                     settings = msgspec.structs.replace(settings, url=None, path=str(copy))
                 self.found = preview(node.client_of(self.name, settings), node.now())
         except PartnerError as problem:
-            say(f"what it would bring could not be read yet: {safe(str(problem))}")
+            # What was read is a copy of the answer, which is gone already.
+            told = str(problem) if copy is None else str(problem).replace(str(copy), shown(str(self.settings["url"])))
+            say(f"what it would bring could not be read yet: {safe(told)}")
 
     def tell(self, file: Path, as_json: bool) -> None:
         """Says what was added."""
@@ -189,6 +213,23 @@ class _New:
             say(note)
         test = "" if self.found is not None else f"threatshare feed test {self.name} shows what would come in; "
         say(f"Next: {test}threatshare pull {self.name} brings it in")
+
+
+def _refusal(problem: PartnerError, settings: FeedSettings) -> str | None:
+    """Says what to do about an answer that the feed would get at each run; None where the next may be another."""
+    from threatshare.feeds.session import BadStatus, Elsewhere
+
+    if isinstance(problem, Elsewhere):
+        return "Nothing was added"
+    match problem:
+        case BadStatus(status=404 | 410):
+            return "Nothing was added: there is nothing at that address"
+        case BadStatus(status=401 | 403) if not (settings.user or settings.token_env or settings.client_cert):
+            return (
+                "Nothing was added: it wants to know who asks. Say so by --user and --password-env or --password-file,"
+                " --token-env, or --client-cert"
+            )
+    return None
 
 
 def _write(node: Node, file: Path, new: _New) -> None:
@@ -216,14 +257,6 @@ def _missing_secrets(settings: Mapping[str, object], node_dir: Path) -> str:
     if file is not None and not (node_dir / str(file)).is_file():
         missing.append(str(file))
     return ", ".join(missing)
-
-
-def _names_private_address(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return host == "localhost"
 
 
 def preview_data(found: Preview) -> dict[str, Any]:

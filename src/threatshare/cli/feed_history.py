@@ -14,6 +14,7 @@ from threatshare.model import FeedReport, moment
 from threatshare.node import opened
 from threatshare.store.feed_alarms import OWN, Alarm, alarms_of
 from threatshare.store.feed_history import KEPT_RUNS, Totals, history, totals_of
+from threatshare.store.sources import sources
 
 _HEADINGS = ("began", "status", "objects", "new", "changed", "unchanged", "withdrawn", "rejected", "bytes", "seconds")
 
@@ -24,10 +25,15 @@ _HEADINGS = ("began", "status", "objects", "new", "changed", "unchanged", "withd
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with runs, totals and alarms.")
 @click.pass_obj
 def show_history(directory: Path, name: str, limit: int, as_json: bool) -> None:
-    """Show a feed's last runs, the newest first, what all have brought together, and its alarms."""
+    """Show a feed's last runs, the newest first, what all have brought together, and its alarms.
+
+    NAME may be an account that posts: it has no runs, and its alarms are shown.
+    """
     with opened(directory) as node:
-        node.feed(name)
         conn = node.store.conn
+        # An account that posts has no runs, and may have alarms.
+        if name not in node.feed_files.faults and name not in sources(conn):
+            node.feed(name)
         runs, alarms = history(conn, name, limit), alarms_of(conn, name, limit)
         together = totals_of(conn).get(name, Totals())
     if as_json:
@@ -42,8 +48,8 @@ def show_history(directory: Path, name: str, limit: int, as_json: bool) -> None:
     ]
     table(_HEADINGS, rows)
     for run in runs:
-        if run.report.error:
-            click.echo(f"{when(run.began)}  {safe(run.report.error)}")
+        for said in filter(None, (run.report.error, run.report.note)):
+            click.echo(f"{when(run.began)}  {safe(said)}")
 
 
 def _outcome(report: FeedReport) -> str:
@@ -70,7 +76,10 @@ def _times(one: Alarm) -> dict[str, int | None]:
 
 def _show_alarm(one: Alarm) -> None:
     state = "open" if one.acknowledged is None else f"acknowledged {when(one.acknowledged)} by {safe(one.person or '')}"
-    click.echo(f"alarm     {when(one.first)}  {one.kind}, {one.times} times, {state}: {safe(one.text)}")
+    times = "once" if one.times == 1 else f"{one.times} times"
+    # The text is that of the run's fault, which says first that it is one.
+    text = one.text.removeprefix("alarm: ")
+    click.echo(f"alarm     {when(one.first)}  {one.kind}, {times}, {state}: {safe(text)}")
     if one.reason:
         click.echo(f"    reason  {safe(one.reason)}")
     if one.kind == OWN:
@@ -84,11 +93,11 @@ def _show_alarm(one: Alarm) -> None:
 @signed
 @click.pass_obj
 def acknowledge(directory: Path, name: str, reason: str, person: str | None, as_json: bool) -> None:
-    """Close a feed's open alarms, with who looked at them and what was found."""
+    """Close the open alarms about a feed, or an account that posts, with who looked at them and what was found."""
     with opened(directory) as node:
         by = by_whom(directory, node, person, reason)
         count = acknowledge_alarms(node.store, name, by.person, reason, node.now())
     if as_json:
         emit({"feed": name, "acknowledged": count, "by": by.person})
     else:
-        say(f"{count} alarms about feed {name} are acknowledged by {safe(by.person)}")
+        say(f"{count} alarms about {name} are acknowledged by {safe(by.person)}")

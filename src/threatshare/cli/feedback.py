@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,9 +14,11 @@ from threatshare.cli.output import defanged, emit, say
 from threatshare.cli.signature import by_whom, signed
 from threatshare.feedback import Outcome
 from threatshare.model import Micros
-from threatshare.node import opened
+from threatshare.node import Node, opened
 from threatshare.stix.opinions import GROUNDS
+from threatshare.store.daemons import daemon_runs
 from threatshare.store.feedback import Told
+from threatshare.store.releases import decisions_on
 
 _UNDO = click.option("--undo", is_flag=True, help="Take the latest one back.")
 
@@ -49,7 +52,8 @@ def sighting(
             done = feedback.undo(node.store, node.own, Told.SIGHTING, subject, by)
         else:
             done = feedback.sighting(node.store, node.own, subject, by, count, first, last)
-    _tell("sighting", done, undo, by.person, as_json)
+        leaving = _leaving(directory, node, done)
+    _tell("sighting", done, undo, by.person, leaving, as_json)
 
 
 @click.command("false-positive")
@@ -77,7 +81,8 @@ def false_positive(
             done = feedback.undo(node.store, node.own, Told.FALSE_POSITIVE, subject, by)
         else:
             done = feedback.false_positive(node.store, node.own, subject, by, because)
-    _tell("false-positive", done, undo, by.person, as_json)
+        leaving = _leaving(directory, node, done)
+    _tell("false-positive", done, undo, by.person, leaving, as_json)
 
 
 @click.command()
@@ -96,10 +101,37 @@ def withdraw(directory: Path, subject: str, undo: bool, reason: str, person: str
             done = feedback.undo(node.store, node.own, Told.WITHDRAWAL, subject, by)
         else:
             done = feedback.withdraw(node.store, node.own, subject, by)
-    _tell("withdraw", done, undo, by.person, as_json)
+        leaving = _leaving(directory, node, done)
+    _tell("withdraw", done, undo, by.person, leaving, as_json)
 
 
-def _tell(action: str, done: Outcome, undone: bool, person: str, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """When what was said reaches the collections."""
+
+    at_once: bool
+    """Whether a daemon runs, which publishes without being asked."""
+    stood: frozenset[str]
+    """Ids of the withdrawn objects that had ever left for a collection."""
+
+    def words(self, object_id: str, what: str) -> str:
+        """Says of one object what becomes of it, and when."""
+        if object_id not in self.stood:
+            return "has not been published, and will not be"
+        return self.soon(what)
+
+    def soon(self, what: str) -> str:
+        """Says when something happens that publishing does."""
+        return f"{what}, {'by the daemon, at once' if self.at_once else 'with the next `threatshare publish`'}"
+
+
+def _leaving(directory: Path, node: Node, done: Outcome) -> _Leaving:
+    # Not whether it is served: a daemon may have taken it out since.
+    left = (one for one in done.withdrawn if any(past.digest for _, past in decisions_on(node.store.conn, one)))
+    return _Leaving(daemon_runs(directory), frozenset(left))
+
+
+def _tell(action: str, done: Outcome, undone: bool, person: str, leaving: _Leaving, as_json: bool) -> None:
     for object_id in (*done.withdrawn, *done.restored, *done.told):
         tell("objects", object_id)
     if as_json:
@@ -112,12 +144,10 @@ def _tell(action: str, done: Outcome, undone: bool, person: str, as_json: bool) 
         return
     score = f", score {done.before} -> {done.after}" if done.after is not None else ""
     say(f"{action}{' taken back' if undone else ''} by {person}: {defanged(done.value)}{score}")
-    for what, ids in (
-        ("leaves every collection", done.withdrawn),
-        ("comes back", done.restored),
-        ("told to its maker where the agreement takes it", done.told),
-    ):
+    for one in done.withdrawn:
+        say(f"    {one}: {leaving.words(one, 'leaves every collection')}")
+    for what, ids in (("comes back", done.restored), ("told to its maker where the agreement takes it", done.told)):
         for one in ids:
-            say(f"    {one}: {what}, with the next `threatshare publish`")
+            say(f"    {one}: {leaving.soon(what)}")
     if done.stays:
         say(f"    {done.stays}")

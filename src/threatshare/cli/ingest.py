@@ -19,7 +19,7 @@ from threatshare.cli.output import defanged, emit, safe, say
 from threatshare.cli.progress import Advance, shown
 from threatshare.config import TlpLabel
 from threatshare.errors import UsageError
-from threatshare.ingest import IngestReport
+from threatshare.ingest import IngestReport, LeftOut
 from threatshare.ingest import ingest as take_in
 from threatshare.model import Finding, Reject, Tlp
 from threatshare.node import opened
@@ -49,7 +49,7 @@ def ingest(
     """Take findings in from PATHS: files, directories, or - for stdin.
 
     A broken line is kept aside with its reason (see `status`), and the rest goes on. Nothing leaves the
-    node before `publish`. Exit code 1: nothing could be read.
+    node before `publish`, or at once while the daemon runs. Exit code 1: nothing could be read.
 
     With --follow and --watch it runs until it is ended by Ctrl-C or SIGTERM, takes what arrives at once, and goes
     on where it was when it is started again: through rotations of a log, and also after a kill. A file in a drop folder
@@ -158,6 +158,10 @@ def _show_counts(counts: dict[str, Any]) -> None:
     indicators = ", ".join(f"{count} {outcome}" for outcome, count in counts["indicators"].items())
     click.echo(f"findings    {counts['findings']}\nindicators  {indicators}\nsightings   {counts['sightings']}")
     click.echo(f"held        {counts['held']}\nrefused     {counts['refused']}\nrejected    {counts['rejected']}")
+    left_out = {LeftOut[name.upper()]: count for name, count in counts["left_out"].items() if count}
+    if left_out:
+        each = ", ".join(f"{count} {what}" for what, count in left_out.items())
+        click.echo(f"left out    {sum(left_out.values())}: {each}; see `threatshare why VALUE`")
 
 
 def _show(report: IngestReport) -> None:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from threatshare.cli.days import Day
-from threatshare.cli.output import emit, safe, say, table, when
+from threatshare.cli.output import emit, safe, say, table, when, written_to
 from threatshare.cli.progress import shown
 from threatshare.errors import BadValue, UsageError
 from threatshare.model import Micros, micros
@@ -131,7 +131,7 @@ def reach(directory: Path, subject: str, as_json: bool) -> None:
     Exit code 1: it was never published.
     """
     with _reading(directory) as (node, conn):
-        found = reaching.reach(conn, _ids_of(node, subject))
+        found = reaching.reach(conn, _ids_of(node, subject), node.now())
     for one in found:
         if as_json:
             emit(_reached(one))
@@ -157,7 +157,10 @@ def export(directory: Path, file: Path, folder: Path | None, as_json: bool) -> N
     count, last = 0, records.Head(0, records.GENESIS)
     to_stdout = str(file) == "-"
     with _reading(directory) as (_, conn), ExitStack() as stack, shown("ledger") as advance:
-        out: BinaryIO = sys.stdout.buffer if to_stdout else stack.enter_context(file.open("wb"))
+        out: BinaryIO = sys.stdout.buffer
+        if not to_stdout:
+            with written_to(file):
+                out = stack.enter_context(file.open("wb"))
         for row in records.rows(conn):
             out.write(row.exported.encode() + b"\n")
             count, last = count + 1, records.Head(row.number, row.hash)
@@ -185,7 +188,8 @@ def anchor(directory: Path, file: Path, as_json: bool) -> None:
         if head is None:
             say("the ledger is empty: nothing was published yet")
             sys.exit(1)
-        made = append_anchor(file, node.settings.node.identity, head, node.now())
+        with written_to(file):
+            made = append_anchor(file, node.settings.node.identity, head, node.now())
     if str(file) == "-":
         return
     if as_json:
@@ -273,6 +277,7 @@ def _reached(one: reaching.Reached) -> dict[str, Any]:
 def _recipient(got: reaching.Recipient) -> dict[str, Any]:
     return {
         "who": got.receipt.who,
+        "partner": got.partner,
         "way": got.receipt.way,
         "first_sent_after": write_timestamp(got.receipt.first_at, 6),
         "first_sent_before": write_timestamp(got.receipt.last_at, 6),
@@ -290,18 +295,23 @@ def _show_reached(one: reaching.Reached) -> None:
     gone = ", deleted" if one.deleted else ""
     click.echo(f"{one.alias}: {safe(one.object_id)} of {when(one.version)}, {row}, {when(one.at)}: {state}{gone}")
     for got in one.recipients:
-        words = f"{got.receipt.way}, {got.sent} sent, first by {when(got.receipt.last_at)}"
+        words = f"{got.receipt.way}, {got.sent} sent, first {_between(got.receipt)}"
         if one.withdrawn_at is not None:
-            words += ", withdrawal " + ("NOT SENT" if got.told is None else f"sent by {when(got.told.last_at)}")
+            words += ", withdrawal " + ("NOT SENT" if got.told is None else f"sent, first {_between(got.told)}")
             words += "" if got.told is not None or got.may_read else ", and may not read the collection any more"
         click.echo(f"    {safe(got.receipt.who)}: {words}")
     for who in one.waiting:
         click.echo(f"    {safe(who)}: not sent")
 
 
+def _between(got: reaching.Receipt) -> str:
+    # Both, though they may read the same: the second may grow, and what is printed later holds what was printed before.
+    return f"between {when(got.first_at)} and {when(got.last_at)}"
+
+
 def _write_verifier(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
     made = folder / "verify_ledger.py"
-    with as_file(files("threatshare.cli").joinpath("ledger_verifier.py")) as source:
+    with as_file(files("threatshare.cli").joinpath("ledger_verifier.py")) as source, written_to(made):
+        folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, made)
     return made

@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from threatshare.cli.output import defanged, emit, safe, say, when
-from threatshare.errors import StoreError
+from threatshare.errors import ConfigurationError, StoreError
 from threatshare.lookup import Answer
 from threatshare.lookup import lookup as ask
 from threatshare.model import moment
 from threatshare.stix.timestamps import write_timestamp
 from threatshare.store.connection import DatabaseError, open_reader
+
+if TYPE_CHECKING:
+    from threatshare.config import OwnAssets
 
 STORE_FILE = "store.db"
 
@@ -32,14 +37,19 @@ def lookup(directory: Path, values: tuple[str, ...], as_json: bool) -> None:
     """
     some_known = False
     try:
+        if not (directory / STORE_FILE).is_file():
+            # The same words and exit code as other verbs; only then, since it takes time to import.
+            from threatshare.config import load_settings
+
+            load_settings(directory)
         conn = open_reader(directory / STORE_FILE)
         for chunk in _chunks(_asked(values)):
             for answer in ask(conn, chunk, time.time_ns() // 1000):
                 some_known |= answer.known
                 if as_json:
-                    emit(_as_json(answer))
+                    emit(_as_json(answer) | {"never": _never(directory, answer)})
                 else:
-                    _show(answer)
+                    _show(answer, _never(directory, answer))
     except DatabaseError as problem:
         raise StoreError(f"{directory / STORE_FILE}: {problem}") from problem
     if not some_known:
@@ -125,13 +135,37 @@ def _as_json(answer: Answer) -> dict[str, object]:
     return told
 
 
-def _show(answer: Answer) -> None:
+def _never(directory: Path, answer: Answer) -> str | None:
+    """Says of a value that nobody says anything of why no indicator of it is ever made; None where one may be."""
+    if answer.known or answer.observable is None:
+        return None
+    # Here, since what is known needs none of it.
+    from threatshare.findings.third_parties import never_told
+
+    if _assets(directory).owns(answer.observable):
+        return "ours"
+    return never_told(answer.observable)
+
+
+@cache
+def _assets(directory: Path) -> OwnAssets:
+    from threatshare.config import OwnAssets, load_assets
+
+    try:
+        return load_assets(directory)
+    except (ConfigurationError, OSError):
+        # What is wrong with the file, or that this person may not read it, is nothing that a question fails of.
+        return OwnAssets()
+
+
+def _show(answer: Answer, never: str | None) -> None:
     if answer.observable is None:
         say(f"{safe(answer.value)}: not recognised: {safe(answer.problem or '')}")
         return
     name = f"{answer.observable.kind}  {defanged(answer.observable.value)}"
     if not answer.known:
         only = f"exercise data only: {safe('; '.join(answer.exercises))}" if answer.exercises else "unknown"
+        only = safe(never) if never and not answer.exercises else only
         click.echo(f"{name}  {only}")
         return
     if answer.score is None:
@@ -145,7 +179,8 @@ def _show(answer: Answer) -> None:
             click.echo(f"    leaves its band by time alone on {moment(answer.score.next_change):%Y-%m-%d}")
     for what in answer.context:
         names = " ".join(filter(None, (what.name or what.id, *(f"({one})" for one in what.techniques))))
-        click.echo(f"    {safe(what.relation)} {safe(what.type)}: {safe(names)}, says {safe(what.source)}")
+        tied = " ".join(filter(None, (what.of, what.relation, what.type)))
+        click.echo(f"    {safe(tied)}: {safe(names)}, says {safe(what.source)}")
     for feed, row in answer.lists:
         click.echo(f"    listed by {safe(feed)}" + (f": {defanged(row)}" if row else ""))
     for text in answer.exercises:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from threatshare.cli.output import emit, say
+from threatshare.cli.output import emit, say, written_to
 from threatshare.cli.templates import filled
 from threatshare.config import AGREEMENTS_DIR, ASSETS_FILE, NODE_FILE, AssetsFile, Identity, parse_assets
 from threatshare.errors import ConfigurationError, UsageError
@@ -117,7 +117,8 @@ def _checked_assets(given: dict[str, object]) -> AssetsFile:
 
 
 def _write_files(directory: Path, given: dict[str, object], identity: Identity, assets: AssetsFile) -> None:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with written_to(directory):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for folder in (AGREEMENTS_DIR, FEEDS_DIR):
         (directory / folder).mkdir(exist_ok=True)
     told = msgspec.structs.asdict(identity)

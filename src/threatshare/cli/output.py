@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import click
 
+from threatshare.errors import UsageError
 from threatshare.model import Micros, moment
-
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def emit(data: Any) -> None:
@@ -27,8 +29,13 @@ def say(text: str) -> None:
 
 
 def safe(text: str) -> str:
-    """Strips control and direction characters from text that came from outside."""
-    return _UNSAFE.sub("?", text)
+    """Writes text that came from outside on one line: without ends of lines, tabs, and whatever a terminal acts on."""
+    return text if text.isprintable() else "".join(one if _is_shown(one) else "?" for one in text)
+
+
+def safe_lines(text: str) -> str:
+    """Writes text of several lines, each as ``safe`` does."""
+    return "\n".join(map(safe, text.split("\n")))
 
 
 def defanged(text: str) -> str:
@@ -50,9 +57,27 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+@contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Says of a file or folder that cannot be made what is wrong with its place; raises UsageError then."""
+    try:
+        yield
+    except OSError as problem:
+        missing = None
+        if isinstance(problem, FileNotFoundError):
+            missing = next((one for one in reversed(path.parents) if not one.exists()), None)
+        why = problem.strerror if missing is None else f"there is no folder {missing}; make it first"
+        raise UsageError(f"{path} cannot be written: {why}") from problem
+
+
 def on_terminal() -> bool:
     """Tells whether a person is watching stderr."""
     return sys.stderr.isatty()
+
+
+def _is_shown(character: str) -> bool:
+    # Blanks of other widths than the usual one are not printable to Python.
+    return character.isprintable() or category(character) == "Zs"
 
 
 def _plain(value: object) -> object:

@@ -13,7 +13,7 @@ import click
 from threatshare.cli.agreement_views import safe_lines
 from threatshare.cli.authority import presence
 from threatshare.cli.days import Day
-from threatshare.cli.output import emit, safe, say, table
+from threatshare.cli.output import emit, safe, say, table, written_to
 from threatshare.errors import UsageError
 from threatshare.model import Tlp
 from threatshare.node import Node, opened
@@ -208,10 +208,8 @@ def _write(made: Sheet, form: str, out: Path | None, name: str, as_json: bool) -
     """Writes a page to its file or to stdout; with --json stdout has its content whatever the file has."""
     text = _WRITERS[form](made)
     if out is not None:
-        try:
+        with written_to(out):
             out.write_text(text, encoding="utf-8")
-        except OSError as problem:
-            raise UsageError(f"{out} cannot be written: {problem.strerror}") from problem
         say(f"written to {out}, {made.marking}")
     if as_json:
         blocks = [

@@ -17,8 +17,10 @@ from threatshare.errors import UsageError
 from threatshare.policy.agreements import Agreement, load_agreements
 from threatshare.policy.disguise import consent_of
 from threatshare.policy.profile_bundles import MAX_FILE, NodeFacts, Record, read_bundle
+from threatshare.policy.profile_checks import CHECKS
 from threatshare.policy.profile_rules import records_of
-from threatshare.policy.profiles import SEVERITY, Profile, Report, Rule, check, chosen, load_profiles
+from threatshare.policy.profile_terms import SEVERITY, Profile, Rule
+from threatshare.policy.profiles import Report, check, chosen, load_profiles
 from threatshare.share.delivery_certificates import delivery_certificates
 from threatshare.store.connection import open_reader
 
@@ -60,7 +62,7 @@ def show(directory: Path, name: str, as_json: bool) -> None:
     click.echo(f"source: {safe(one.source)}")
     for rule in one.rules:
         click.echo(f"\n{rule.id}  {safe(rule.title)}")
-        click.echo(f"    checked: {rule.asks.says} ({rule.check})")
+        click.echo(f"    checked: {CHECKS[rule.check].says} ({rule.check})")
         click.echo(f"    if not: {_MEANS[rule.on_fail]}")
         click.echo(f"    {'verified' if rule.verified else 'not verified'}: {safe(rule.source)}")
         for key, value in _rule(rule)["parameters"].items():
@@ -176,7 +178,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "id": rule.id,
         "title": rule.title,
         "check": rule.check,
-        "says": rule.asks.says,
+        "says": CHECKS[rule.check].says,
         "on_fail": rule.on_fail,
     }
     parameters: Mapping[str, Any] = msgspec.to_builtins(rule.parameters)

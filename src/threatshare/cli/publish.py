@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
+from threatshare.cli.agreement_changes import told_waiting
 from threatshare.cli.output import defanged, emit, safe, say, when
 from threatshare.errors import BadValue, UsageError
 from threatshare.exercises import deserted, examine
+from threatshare.findings.third_parties import never_told
 from threatshare.model import Decision, Observable, Reason, Role, Verdict
 from threatshare.node import Node, opened
 from threatshare.publish import publish as let_out
@@ -44,6 +46,7 @@ def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
         outlets = node.outlets()
         exercises = examine(node.store, node.facts(), node.identity_object, node.now(), dry_run)
         report = let_out(node.store, outlets, dry_run)
+        waiting = [one.waiting for one in node.acting.values() if one.waiting is not None]
     if as_json:
         told = {
             "released": report.released,
@@ -56,12 +59,16 @@ def publish(directory: Path, dry_run: bool, as_json: bool) -> None:
                 for what, alias, one, name in report.changes
             ],
         }
+        if waiting:
+            told["waiting"] = [{"partner": one.partner} | (told_waiting(one) or {}) for one in waiting]
         if exercises:
             told["exercises"] = [asdict(one) for one in exercises]
         emit(told | ({"dry_run": True} if dry_run else {}))
     else:
         _show(report, dry_run)
         _show_exercises(exercises)
+    for one in waiting:
+        say(f"The former terms act: {safe(one.words)}")
     if (report.held or report.refused) and not any(report.released.values()):
         sys.exit(1)
 
@@ -152,11 +159,14 @@ def why(directory: Path, subject: str, partner: str | None, as_json: bool) -> No
 def _kept_here(node: Node, observable: Observable) -> list[str]:
     """Says why the gate was never asked about a value."""
     told = []
+    never = never_told(observable)
     if node.assets.owns(observable):
         told.append("it is ours (own-assets.toml), so no indicator was made of it")
-    never = node.facts().never_share.names(observable)
-    if never is not None:
-        told.append(f"it never leaves: {never} (never-share.toml)")
+    elif never is not None:
+        told.append(f"it is {never}, so no indicator was made of it")
+    kept = node.facts().never_share.names(observable)
+    if kept is not None:
+        told.append(f"it never leaves: {kept} (never-share.toml)")
     for seen in seen_of(node.store.conn, node.store.key_of, [observable]).get(observable, ()):
         held = "; held: see `threatshare review`" if seen.role is Role.UNKNOWN else ""
         told.append(f"{seen.sensor} saw it as {seen.role}: {seen.why.removesuffix('; held')}{held}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
+from threatshare.cli.connection_options import connecting, private_allowed
 from threatshare.cli.output import emit, safe, say, table, when
 from threatshare.cli.progress import Advance, shown
 from threatshare.cli.templates import toml
@@ -96,13 +95,7 @@ def target() -> None:
 @click.argument("collection")
 @click.argument("url")
 @click.option("--remote", help="Id or title of the collection there; else the only one that we may write to.")
-@click.option("--user", help="User name.")
-@click.option("--password-env", help="Environment variable that holds the password.")
-@click.option("--password-file", help="File that holds the password.")
-@click.option("--token-env", help="Environment variable that holds a Bearer token.")
-@click.option("--client-cert", help="Client certificate, PEM file.")
-@click.option("--client-key", help="Its key, PEM file.")
-@click.option("--ca-file", help="Certificates to trust instead of the system's.")
+@connecting
 @click.option("--max-objects", type=click.IntRange(1, 50_000), help="Objects of one envelope at most.")
 @click.option("--max-content-length", type=click.IntRange(1), help="Bytes of one envelope at most.")
 @click.option("--every", help="Interval, e.g. 30s, 15m, 6h, 1d.")
@@ -117,11 +110,8 @@ def add(
     if not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"target name {name!r}: letters, digits, - and _ are wanted")
     settings: dict[str, object] = {"collection": collection, "url": url}
-    if not allow_private_address and _names_private_address(url):
-        allow_private_address = True
-        say(f"{urlsplit(url).hostname} is a private address: allow_private_address was set for this target.")
     settings |= {key: value for key, value in said.items() if value is not None}
-    settings |= {"allow_private_address": True} if allow_private_address else {}
+    settings |= {"allow_private_address": True} if private_allowed(url, allow_private_address, "target") else {}
     with opened(directory) as node:
         file = node.directory / PUSH_DIR / f"{name}.toml"
         if file.exists():
@@ -138,14 +128,6 @@ def add(
     else:
         click.echo(f"target  {name}  {collection} -> {safe(url)}  {file}")
         say(f"Next: threatshare push {name} --dry-run")
-
-
-def _names_private_address(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return host == "localhost"
 
 
 @target.command("list")

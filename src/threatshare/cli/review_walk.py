@@ -8,8 +8,9 @@ from functools import partial
 import click
 
 from threatshare.cli.authority import NotAllowed, require
+from threatshare.cli.held import BY, names_of, show_gate, show_group
 from threatshare.cli.output import defanged, safe, say, when
-from threatshare.cli.review import BY, carry_out, names_of, show_gate, show_group
+from threatshare.cli.review_decisions import carry_out
 from threatshare.errors import UsageError
 from threatshare.model import Role
 from threatshare.node import Node

@@ -65,15 +65,28 @@ def serve(
 
     def reread() -> server.Tls | None:
         settings = load_settings(node)
+        _tell_unchanged(began, settings.serve, {"host": host, "port": port, "workers": workers})
         made = serve_settings(settings.node.name, settings.serve, node)
         if made.access_log is not None:
             check_access_log(made.access_log)
         return _tls(settings.serve, node, certfile, keyfile, client_authority)
 
-    tls, settings = reread(), load_settings(node).serve
+    settings = began = load_settings(node).serve
+    tls = reread()
     address = server.Address(host or settings.host, settings.port if port is None else port, tls)
     app = ServerApp(node, certfile.absolute() if certfile else None)
     server.serve(app, address, workers or settings.workers, with_parent=with_parent, reread=reread)
+
+
+def _tell_unchanged(began: Serve, now: Serve, given: dict[str, object]) -> None:
+    """Says which settings were changed that only a server takes up which is started anew, but for those given to it."""
+    changed = [
+        f"serve.{name}"
+        for name, option in given.items()
+        if option is None and getattr(began, name) != getattr(now, name)
+    ]
+    if changed:
+        click.echo(f"{', '.join(changed)}: changed in node.toml; takes effect when this is started again", err=True)
 
 
 def _tls(
@@ -128,6 +141,8 @@ def daemon(directory: Path, host: str | None, port: int | None, workers: int | N
 def _configure_logs() -> None:
     """One line an event on stderr, JSON where no person watches; never a secret, never an indicator's value."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    # A run that takes longer than the time to the next is nothing to warn of, every second: `status` shows it.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )

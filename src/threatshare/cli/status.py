@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from threatshare.cli.feed_health import feeds_at_work
+from threatshare.cli.account_terms import disputed_accounts, nearly_used_up
+from threatshare.cli.feed_health import feed_problems, feeds_at_work
 from threatshare.cli.output import defanged, emit, safe, say, table, when
 from threatshare.cli.person import people_problems
 from threatshare.config import ASSETS_FILE, STORE_FILE
@@ -27,7 +28,7 @@ from threatshare.share.introductions import hindrance
 from threatshare.share.push_settings import load_targets
 from threatshare.share.security_txt import faults
 from threatshare.stix.lookalikes import as_read
-from threatshare.store.accounts import foreign_readings, readers_of
+from threatshare.store.accounts import readers_of
 from threatshare.store.collections import collections
 from threatshare.store.entries import entries_held
 from threatshare.store.exclusions import exclusions
@@ -35,13 +36,15 @@ from threatshare.store.exercises import running_exercises
 from threatshare.store.feed_alarms import open_alarms
 from threatshare.store.releases import queue_length, verdict_counts
 from threatshare.store.removals import removals
+from threatshare.store.rights import foreign_readings, untied_readings
 from threatshare.store.runs import feed_states, jobs, reject_counts, rejects
+from threatshare.store.sources import sources
 from threatshare.store.targets import target_states
 from threatshare.store.totals import sqlite_version, totals
 
 
 @click.command()
-@click.option("--rejects", "show_rejects", is_flag=True, help="Show what was rejected, newest first, with reasons.")
+@click.option("--rejects", "show_rejects", is_flag=True, help="Show what was rejected and why, what came last first.")
 @click.option(
     "--removals", "show_removals", is_flag=True, help="Show what private parts were cut out of findings: rule and hash."
 )
@@ -73,7 +76,7 @@ def status(directory: Path, show_rejects: bool, show_removals: bool, limit: int,
     )
     for alarm in told["alarms"]:
         see = f"see `threatshare feed history {alarm['feed']}`"
-        click.echo(f"alarm     feed {alarm['feed']}: {safe(alarm['text'])}; {see}")
+        click.echo(f"alarm     {alarm['of']} {alarm['feed']}: {safe(alarm['text'])}; {see}")
     table(("job", "last run", "next run", "report"), [tuple(one.values()) for one in told["jobs"]])
     table(
         ("collection", "kind", "partner", "entries", "release", "hold", "refuse"),
@@ -87,7 +90,8 @@ def status(directory: Path, show_rejects: bool, show_removals: bool, limit: int,
 
 def _state(node: Node) -> dict[str, Any]:
     conn = node.store.conn
-    counts, states = verdict_counts(conn), feed_states(conn)
+    counts, states, known = verdict_counts(conn), feed_states(conn), sources(conn)
+    posting = {name for name, one in known.items() if one.kind == "partner"}
     return {
         "node": node.settings.node.name,
         "identity": node.settings.node.identity,
@@ -96,6 +100,7 @@ def _state(node: Node) -> dict[str, Any]:
         "feeds": feeds_at_work(node, states),
         "alarms": [
             {"feed": one.feed, "kind": one.kind, "text": one.text, "first": when(one.first), "last": when(one.last)}
+            | {"of": "account" if one.feed in posting else "feed"}
             for one in open_alarms(conn)
         ],
         "jobs": [
@@ -231,11 +236,13 @@ def _show_removals(node: Node, limit: int, as_json: bool) -> None:
 
 
 def _show_rejects(node: Node, limit: int, as_json: bool) -> None:
-    for at, origin, one in rejects(node.store.conn, None, limit):
+    for at, origin, one, times in rejects(node.store.conn, None, limit):
         if as_json:
-            emit({"at": moment(at), "from": origin, "place": one.place, "reason": one.reason, "text": one.text})
+            told = {"at": moment(at), "from": origin, "place": one.place, "reason": one.reason, "text": one.text}
+            emit(told | {"times": times})
         else:
-            click.echo(f"{when(at)}  {safe(origin)}  {safe(one.place)}: {safe(one.reason)}")
+            again = f" ({times} times, last then)" if times > 1 else ""
+            click.echo(f"{when(at)}  {safe(origin)}  {safe(one.place)}: {safe(one.reason)}{again}")
             if one.text:
                 click.echo(f"    {defanged(one.text[:160])}")
 
@@ -256,6 +263,14 @@ def doctor(directory: Path, as_json: bool) -> None:
         if node.settings.serve.public_url is None and node.settings.serve.host not in ("127.0.0.1", "::1"):
             found.append("serve.public_url is not set: discovery tells clients the address they came by")
         found += faults(node.settings.contact, node.today())
+        found += feed_problems(node)
+        found += [
+            f"{text}: say so with `threatshare account tie`, or by an agreement that names it, so that its reading ends"
+            " with that agreement"
+            for text in untied_readings(node.store.conn)
+        ]
+        found += disputed_accounts(node)
+        found += nearly_used_up(node)
         for name, one in node.feeds.items():
             if one.url and one.url.startswith("http://") and not one.allow_private_address:
                 found.append(f"feed {name}: http:// shows everything to the network; use https://")

@@ -30,6 +30,17 @@ _NOT_PUBLIC = tuple(
         "192.88.99.0/24",  # RFC 7526
     )
 )
+_INSIDE = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "::1/128",
+        "10.0.0.0/8",  # RFC 1918
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",  # RFC 4193
+    )
+)
 _IPV6_UNICAST = IPv6Network("2000::/3")
 """The only IPv6 space that IANA gives out as global unicast (RFC 4291 §2.4)."""
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -59,6 +70,12 @@ def objection(address: Address, allow_private: bool) -> str | None:
     if not address.is_global or (address.version == 6 and address not in _IPV6_UNICAST):
         return "no public address"
     return None
+
+
+def is_inside(address: Address) -> bool:
+    """Tells whether an address is plainly one of this host or of a site's own network: loopback, RFC 1918 or ULA."""
+    inside = any(address.version == net.version and address in net for net in _INSIDE)
+    return inside and address not in _METADATA
 
 
 def _embedded(address: Address) -> IPv4Address | None:

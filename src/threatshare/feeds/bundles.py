@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -34,11 +35,17 @@ _SHOWN_FAULTS = 5
 _MEDIA_TYPES = frozenset(
     {
         "",
+        "application/gzip",
         "application/json",
+        "application/json-lines",
+        "application/jsonl",
+        "application/ndjson",
         "application/octet-stream",
         "application/stix+json",
         "application/taxii+json",
         "application/vnd.oasis.stix+json",
+        "application/x-gzip",
+        "application/x-ndjson",
         "binary/octet-stream",
         "text/json",
         "text/plain",
@@ -79,6 +86,30 @@ class _Batch:
         return taken
 
 
+class _Ahead:
+    """Reckons from what has been read of so many bytes how many objects are still to come."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._bytes = 0
+        self._objects = 0
+
+    def read(self, one: bytes) -> None:
+        """Counts an object that has been read."""
+        self._objects += 1
+        self._bytes += len(one)
+        self._left -= len(one)
+
+    def passed(self, size: int) -> None:
+        """Leaves out bytes that need not be read."""
+        self._left -= size
+
+    @property
+    def objects(self) -> int | None:
+        """How many are to come, roughly."""
+        return round(max(self._left, 0) * self._objects / self._bytes) if self._bytes else None
+
+
 class DiskFeed:
     """Reads a file or a directory of files; implements ``ports.FeedClient``."""
 
@@ -98,20 +129,24 @@ class DiskFeed:
         done = {name: before[name] for name, _ in files if name in before}
         faults: list[str] = []
         batch = _Batch(self._page_size)
+        ahead = _Ahead(_changed_bytes(files, before))
         for name, file in files:
             try:
                 stamp = _stamp(file, before.get(name))
                 if stamp.digest != _digest_of(before.get(name)):
                     for one in self._objects(file, stamp.size):
+                        ahead.read(one)
                         if batch.add(one):
-                            yield Page(batch.take(), cursor_text(_DiskCursor(done)))
+                            yield Page(batch.take(), cursor_text(_DiskCursor(done)), left=ahead.objects)
+                elif stamp is not before[name]:
+                    ahead.passed(stamp.size)
                 done[name] = stamp
             except BadContent as problem:
                 faults.append(f"{file}: {problem}")
             except OSError as problem:
                 faults.append(f"{file}: {problem.strerror or problem}")
         if batch.objects or done != before:
-            yield Page(batch.take(), cursor_text(_DiskCursor(done)))
+            yield Page(batch.take(), cursor_text(_DiskCursor(done)), left=0)
         if faults:
             raise PartnerError(f"feed {self._name}: {_listed(faults)}")
 
@@ -168,16 +203,17 @@ class WebFeed:
             yield Page([], after, found.wire_bytes)
 
     def _paged(self, answer: Answer, before: str, after: str) -> Iterator[Page]:
-        batch = _Batch(self._page_size)
+        batch, ahead = _Batch(self._page_size), _Ahead(len(answer.body))
         wire_bytes = answer.wire_bytes
         try:
             for one in split(answer.body):
+                ahead.read(one)
                 if batch.add(one):
-                    yield Page(batch.take(), before, wire_bytes)
+                    yield Page(batch.take(), before, wire_bytes, left=ahead.objects)
                     wire_bytes = 0
         except BadContent as problem:
             raise PartnerError(f"feed {self._name}: {shown(self._url)}: {problem}") from problem
-        yield Page(batch.take(), after, wire_bytes)
+        yield Page(batch.take(), after, wire_bytes, left=0)
 
 
 def _is_json(content_type: str) -> bool:
@@ -187,13 +223,28 @@ def _is_json(content_type: str) -> bool:
 def _stamp(file: Path, before: _FileStamp | None) -> _FileStamp:
     """Gives a file's size, time and digest; reads it only where size or time differ from before."""
     found = file.stat()
-    if before is not None and (before.size, before.modified) == (found.st_size, found.st_mtime_ns):
+    if before is not None and _is_as(before, found):
         return before
     digest = blake2b(digest_size=16)
     with file.open("rb") as stream:
         while chunk := stream.read(1024 * 1024):
             digest.update(chunk)
     return _FileStamp(found.st_size, found.st_mtime_ns, digest.hexdigest())
+
+
+def _is_as(before: _FileStamp, found: os.stat_result) -> bool:
+    return (before.size, before.modified) == (found.st_size, found.st_mtime_ns)
+
+
+def _changed_bytes(files: list[tuple[str, Path]], before: dict[str, _FileStamp]) -> int:
+    """Gives the bytes of the files that are to be read; those that cannot be are told of when they are."""
+    size = 0
+    for name, file in files:
+        with suppress(OSError):
+            found = file.stat()
+            if name not in before or not _is_as(before[name], found):
+                size += found.st_size
+    return size
 
 
 def _digest_of(stamp: _FileStamp | None) -> str | None:

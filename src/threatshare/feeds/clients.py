@@ -9,6 +9,7 @@ from time import monotonic as system_monotonic
 from threatshare.errors import ConfigurationError
 from threatshare.feed_settings import FeedSettings, ListSettings
 from threatshare.feeds.access import access_of, checked_url
+from threatshare.feeds.body import unheard
 from threatshare.feeds.bundles import DiskFeed, WebFeed
 from threatshare.feeds.egress import Limits, Resolver, system_resolver
 from threatshare.feeds.list_presets import settled
@@ -18,7 +19,7 @@ from threatshare.feeds.misp import DiskEvents, MispFeed, WebEvents
 from threatshare.feeds.session import PartnerSession
 from threatshare.feeds.taxii import TaxiiFeed
 from threatshare.feeds.taxii20 import Taxii20Feed
-from threatshare.ports import Clock, FeedClient, ListClient
+from threatshare.ports import Clock, FeedClient, Heard, ListClient
 
 _MAX_OBJECT = 16 * 1024 * 1024
 """Bytes of an object in a streamed file: no object may be that large, a bundle within a bundle may."""
@@ -32,6 +33,7 @@ def client_for(
     clock: Clock,
     monotonic: Callable[[], float] = system_monotonic,
     resolve: Resolver = system_resolver,
+    heard: Heard = unheard,
 ) -> FeedClient | ListClient:
     """Gives the client of a feed, or of a list; relative paths in its settings are taken from the node directory.
 
@@ -61,7 +63,7 @@ def client_for(
     limits = Limits(settings.page_deadline_seconds, settings.run_deadline_seconds, settings.max_page_bytes)
 
     def open_session() -> PartnerSession:
-        return PartnerSession(url, access, limits, clock=clock, monotonic=monotonic, resolve=resolve)
+        return PartnerSession(url, access, limits, clock=clock, monotonic=monotonic, resolve=resolve, heard=heard)
 
     if settings.kind == "misp":
         return MispFeed(name, url, WebEvents(name, url, open_session))

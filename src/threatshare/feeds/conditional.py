@@ -49,6 +49,24 @@ def fetch(
     media_types: Callable[[str], bool],
     reading: str = "",
 ) -> Fetched:
+    """Asks an address for what has changed since a cursor, in a session of its own, as ``fetch_in`` does."""
+    session = open_session()
+    try:
+        return fetch_in(session, url, cursor, place=place, accept=accept, media_types=media_types, reading=reading)
+    finally:
+        session.close()
+
+
+def fetch_in(
+    session: PartnerSession,
+    url: str,
+    cursor: str | None,
+    *,
+    place: str,
+    accept: str,
+    media_types: Callable[[str], bool],
+    reading: str = "",
+) -> Fetched:
     """Asks an address for what has changed since a cursor; raises PartnerError.
 
     ``reading`` says how it is read: where that is another way than at the cursor, it has changed too.
@@ -58,16 +76,12 @@ def fetch(
     if before.url != key:
         before = WebCursor()
     conditions = {"If-None-Match": before.etag, "If-Modified-Since": before.last_modified}
-    session = open_session()
-    try:
-        answer = session.get(
-            url,
-            place=place,
-            media_types=media_types,
-            headers={"Accept": accept, **{name: value for name, value in conditions.items() if value}},
-        )
-    finally:
-        session.close()
+    answer = session.get(
+        url,
+        place=place,
+        media_types=media_types,
+        headers={"Accept": accept, **{name: value for name, value in conditions.items() if value}},
+    )
     if answer.status == 304:
         return Fetched(None, before, before, answer.wire_bytes)
     digest = blake2b(answer.body, digest_size=16).hexdigest()

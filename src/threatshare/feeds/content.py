@@ -1,7 +1,7 @@
 """Finds the STIX objects of a JSON text, each as the very bytes that stand there.
 
 Taken: a bundle or envelope (anything with an ``objects`` array), an array of objects without a bundle,
-bundles inside either, and a single object. STIX 2.0 and 2.1 do not differ here.
+objects a line, bundles inside any of these, and a single object. STIX 2.0 and 2.1 do not differ here.
 
 Two ways that give the same: ``split`` for a text in memory, which the parser checks as a whole, and ``scan``
 for a stream of any size, of which only one object and a chunk are held. The parser makes all objects at
@@ -26,6 +26,8 @@ _MANY = 500_000
 """Commas; 30,000 indicators have about as many."""
 _BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"[ \t\r\n]*").match
+IS_LINES = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+\{[^\n]*\}[ \t\r]*+\n[ \t\r\n]*+\{").match
+"""Tells whether a text begins with an object a line: in whole JSON nothing stands so."""
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+[{}\[\]]', re.DOTALL).match
 """Up to and with the next bracket that is not inside a string; no match where the text ends before it."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
@@ -58,6 +60,9 @@ def split(text: bytes) -> Iterator[bytes]:
     It does so before the first object if the text is not whole JSON, or as ``scan`` does if it has very many parts.
     An object that the parser cannot read (too many levels, NaN) does not spoil the others: it is yielded as it stands.
     """
+    if IS_LINES(text):
+        yield from _flat(_lines(_Window(BytesIO(text), len(text))), 0)
+        return
     if text.count(b",") > _MANY:
         yield from scan(BytesIO(text), len(text))
         return
@@ -129,7 +134,8 @@ def scan(stream: BinaryIO, max_object: int) -> Iterator[bytes]:
     Only the structure around the objects is checked: a broken object is left to whoever reads it.
     What stood before a fault has been yielded by then. A single object without a bundle is not taken here.
     """
-    yield from _flat(_elements(_Window(stream, max_object)), 0)
+    window = _Window(stream, max_object)
+    yield from _flat(_lines(window) if IS_LINES(window.data) else _elements(window), 0)
 
 
 class _Window:
@@ -161,6 +167,22 @@ class _Window:
     def place(self) -> int:
         """The byte of the stream where the next thing begins."""
         return self._offset + self.at
+
+
+def _lines(window: _Window) -> Iterator[bytes]:
+    """Yields what stands on each line; one that is no object is left to whoever reads it."""
+    more = True
+    while more:
+        end = window.data.find(b"\n", window.at)
+        if end < 0:
+            more = window.grow()
+            if more:
+                continue
+            end = len(window.data)
+        line = window.data[window.at : end].removeprefix(_BOM).strip()
+        if line:
+            yield line
+        window.at = end + 1
 
 
 def _elements(window: _Window) -> Iterator[bytes]:

@@ -39,6 +39,10 @@ class Refusal(Exception):
     """The guard ended an exchange; the message is the reason, without address or credentials."""
 
 
+class Unfit(Refusal):
+    """What came is too large or of another form than was asked for: the next question may be answered all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long an exchange may take and how much it may bring."""
@@ -92,10 +96,10 @@ class Guard:
         raise Refusal(f"the answer took longer than {self._limits.page_seconds:g} s")
 
     def count(self, received: int) -> int:
-        """Adds what a socket received; raises Refusal over the limit."""
+        """Adds what a socket received; raises Unfit over the limit."""
         self.received += received
         if self.received > self._max_bytes + _FRAMING_BYTES:
-            raise Refusal(f"the answer is larger than {self._max_bytes} bytes")
+            raise Unfit(f"the answer is larger than {self._max_bytes} bytes")
         return received
 
     def connect(self, host: str, port: int) -> GuardedSocket:

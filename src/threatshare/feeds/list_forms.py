@@ -32,6 +32,8 @@ _DELIMITERS = (",", ";", "\t", "|")
 _NAME = re.compile(r"[A-Za-z_][\w ./()-]{0,60}").fullmatch
 _SEEN = ("last_seen", "last_seen_utc", "lastseen", "last_online", "last_time")
 """Names of columns that say when a value was last seen; what else is a time may be of anything."""
+_NOBODY = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104  read, never bound to
+"""Where a hosts file sends the names that it blocks: no values."""
 _ZEEK = "#fields\tindicator\t"
 _PLACE = "the list"
 
@@ -69,6 +71,8 @@ def _lines(head: bytes) -> list[str]:
 def _forms(lines: Sequence[str], rows: Sequence[str], now: Micros) -> Iterator[Form]:
     plain = ListSettings()
     yield Form(plain, "a value a line", _share(plain, rows, now))
+    ports = ListSettings(type="ip:port")
+    yield Form(ports, "an address with a port a line", _share(ports, rows, now))
     blanks = max(len(row.split()) for row in rows[:_COLUMNS])
     for column in range(2, min(blanks, _COLUMNS) + 1):
         terms = ListSettings(value=column)
@@ -160,7 +164,8 @@ def _share(terms: ListSettings, rows: Iterable[str], now: Micros) -> float:
         found.extend(RowReader(terms, _PLACE).read(rows, now))
     except (PartnerError, ConfigurationError, BadValue):
         return 0.0
-    return sum(isinstance(one, Listed) for one in found) / len(found) if found else 0.0
+    values = [one for one in found if isinstance(one, Listed) and one.observable.value not in _NOBODY]
+    return len(values) / len(found) if found else 0.0
 
 
 def said(terms: ListSettings) -> Mapping[str, object]:

@@ -6,40 +6,45 @@
     of a directory       of modification
 
 A list whose settings were changed since counts as changed. Names that begin with a dot are no files of a list.
+
+An answer that has no length and comes in no chunks ends where its connection does, lost or closed; a gzip of several
+members may be cut between two of them.
+Such a list withdraws nothing, and its last line waits, until the very same has come again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
-from io import BytesIO, TextIOWrapper
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from msgspec import Struct
 
 from threatshare.errors import PartnerError
 from threatshare.feed_settings import ListSettings
-from threatshare.feeds.conditional import cursor_text, fetch, read_cursor
-from threatshare.feeds.list_rows import MOST_ROW, RowReader
+from threatshare.feeds.conditional import Fetched, WebCursor, cursor_text, fetch, read_cursor
+from threatshare.feeds.list_lines import lines_of
+from threatshare.feeds.list_rows import RowReader
 from threatshare.feeds.session import PartnerSession, shown
 from threatshare.model import Micros, Reject
 from threatshare.ports import Listed, Listing
 
 _MOST_FILES = 100_000
 _SHOWN = 5
-_MOST_LINE = MOST_ROW + 2
-"""Characters read of one line: enough for its reader to see that it is too long."""
 _ACCEPT = "text/plain, text/csv;q=0.9, application/json;q=0.9, */*;q=0.1"
 _MEDIA_TYPES = frozenset(
     {
         "",
         "application/csv",
+        "application/gzip",
         "application/json",
         "application/json-lines",
+        "application/jsonl",
         "application/ndjson",
         "application/octet-stream",
+        "application/x-gzip",
         "application/x-ndjson",
         "binary/octet-stream",
         "text/csv",
@@ -49,6 +54,12 @@ _MEDIA_TYPES = frozenset(
     }
 )
 """What web servers say of a list; a login or error page is text/html."""
+_ONCE = "once "
+"""What stands before the digest of a list that has come once, and may be the beginning of a longer one."""
+_CUT_OFF = (
+    "the server tells neither how long the list is nor where it ends, so it may be cut off: nothing is withdrawn until"
+    " the same has come twice; list.ends_by_closing = true takes it for whole each time"
+)
 _PAGE = (b"<!doctype html", b"<html", b"<?xml")
 
 
@@ -86,8 +97,15 @@ class WebList:
         body = found.answer.body
         if body[:200].lstrip().lower().startswith(_PAGE):
             raise PartnerError(f"feed {self._name}: {shown(self._url)}: a web page came instead of a list")
-        rows = self._rows.read(_lines(BytesIO(body)), now)
-        return Listing(rows, after, self._terms.complete, body.count(b"\n") + 1, found.wire_bytes)
+        if self._terms.ends_by_closing or _has_end(found.answer.headers) or _is_again(found):
+            return Listing(self._read(body, now), after, self._terms.complete, _count_of(body), found.wire_bytes)
+        once = WebCursor(found.after.url, digest=_ONCE + str(found.after.digest))
+        # The last line may be the beginning of a longer one, and then another value.
+        body = body[: body.rfind(b"\n") + 1]
+        return Listing(self._read(body, now), cursor_text(once), False, _count_of(body), found.wire_bytes, _CUT_OFF)
+
+    def _read(self, body: bytes, now: Micros) -> Iterator[Listed | Reject]:
+        return self._rows.read(lines_of(BytesIO(body)), now)
 
 
 class DiskList:
@@ -126,11 +144,10 @@ class DiskList:
         """Yields the rows of every file; one that cannot be read does not keep the others from being read."""
         faults = []
         for file in files:
-            where = "" if len(files) == 1 else f"{file.name}, "
             try:
                 with file.open("rb") as stream:
-                    for one in self._rows.read(_lines(stream), now):
-                        yield Reject(where + one.place, one.reason, one.text) if isinstance(one, Reject) else one
+                    rows = self._rows.read(lines_of(stream), now)
+                    yield from rows if len(files) == 1 else _placed(rows, file.name)
             except OSError as problem:
                 faults.append(f"{file}: {problem.strerror or problem}")
             except PartnerError as problem:
@@ -139,20 +156,36 @@ class DiskList:
             raise PartnerError(f"feed {self._name}: {'; '.join(faults[:_SHOWN])}")
 
 
-def _lines(stream: BinaryIO) -> Iterator[str]:
-    """Yields lines, and the beginning of one that is too long for any row."""
-    # What is no UTF-8 stays as it is and fails where it stands in a value, instead of ending the list.
-    text = TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace")
-    while line := text.readline(_MOST_LINE):
-        yield line
-        while len(line) == _MOST_LINE and not line.endswith("\n"):
-            line = text.readline(_MOST_LINE)
+def _placed(rows: Iterator[Listed | Reject], name: str) -> Iterator[Listed | Reject]:
+    """Says of what was refused in which of several files it stands."""
+    for one in rows:
+        yield Reject(f"{name}, {one.place}", one.reason, one.text) if isinstance(one, Reject) else one
+
+
+def _has_end(headers: Mapping[str, str]) -> bool:
+    """Tells whether a lost connection would have been noticed: length and chunks each say where the end is.
+
+    A gzip does not: further members may follow the last one that came (RFC 1952 §2.2).
+    """
+    return "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
+
+
+def _is_again(found: Fetched) -> bool:
+    """Tells whether the very bytes came that came before, and could not be told from a beginning then."""
+    return found.before.digest == _ONCE + str(found.after.digest)
+
+
+def _count_of(body: bytes) -> int:
+    return body.count(b"\n") + (not body.endswith(b"\n") and bool(body))
 
 
 def _count(file: Path) -> int:
     """Counts the lines of a file."""
     with file.open("rb") as stream:
-        return 1 + sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1024 * 1024), b""))
+        count, last = 0, b"\n"
+        for chunk in iter(lambda: stream.read(1024 * 1024), b""):
+            count, last = count + chunk.count(b"\n"), chunk[-1:]
+        return count + (last != b"\n")
 
 
 def _is_list(content_type: str) -> bool:

@@ -24,6 +24,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from threatshare.errors import PartnerError
 from threatshare.feed_settings import FeedSettings, ListSettings
 from threatshare.feeds.access import access_of, checked_url
+from threatshare.feeds.content import IS_LINES
 from threatshare.feeds.egress import Limits, Resolver, system_resolver
 from threatshare.feeds.list_forms import HEAD, form_of
 from threatshare.feeds.list_presets import presets
@@ -44,7 +45,6 @@ _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)",
 _STIX = re.compile(rb'"(?:id|type)"\s*:\s*"(?:bundle\b|[a-z][a-z0-9-]*--[0-9a-fA-F]{8}-)').search
 _EVENT = re.compile(rb'^\s*(?:\{\s*"response"\s*:\s*\[?\s*)?[\[\s]*\{\s*"Event"\s*:').match
 _ENTRY = re.compile(rb'^\s*\{\s*"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"\s*:\s*\{').match
-_LINES = re.compile(rb"^\s*\{[^\n]*\}\s*\n\s*\{").match
 _JSON = (b"{", b"[")
 _LOOK_SECONDS = 20.0
 _BOM = b"\xef\xbb\xbf"
@@ -185,7 +185,7 @@ def recognised(head: bytes, now: Micros, name: str) -> Look | None:
             return Look("misp", "a MISP manifest")
         if _STIX(text):
             return Look("stix", "objects of STIX")
-        if not _LINES(text):
+        if not IS_LINES(text):
             return None
     form = form_of(head, now)
     if form is None:

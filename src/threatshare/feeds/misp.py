@@ -1,8 +1,9 @@
 """MISP feeds, the form in which MISP instances publish: ``manifest.json`` and a file an event, over HTTPS or from disk.
 
-The manifest says when each event was last changed, so only what has changed since is fetched. The cursor holds that of
-every event that was read to its end; a large event takes several pages, small ones share one. An event that cannot be
-read does not keep the others from being read: its fault is raised at the end, and it is tried again.
+The manifest says when each event was last changed, so only what has changed since is fetched; and the manifest itself
+only when it has changed (``conditional``) since a run that had no fault. The cursor holds the time of every event that
+was read to its end; a large event takes several pages, small ones share one. An event that cannot be read does not keep
+the others from being read: its fault is raised at the end, and it is tried again.
 
 A directory without a manifest is read as single events, one a file; so is a path or address that ends in ``.json`` and
 is no manifest. What the manifest no longer names is not withdrawn: publishers cut their feeds to the last months.
@@ -13,14 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import msgspec
 from msgspec import Struct
 
 from threatshare.errors import BadValue, PartnerError
-from threatshare.feeds.conditional import cursor_text, read_cursor
-from threatshare.feeds.session import PartnerSession, shown
+from threatshare.feeds.conditional import WebCursor, cursor_text, fetch_in, read_cursor
+from threatshare.feeds.session import BadAnswer, BadStatus, PartnerSession, shown
 from threatshare.model import Micros, Reject
 from threatshare.ports import Page
 from threatshare.stix.misp import events_of, objects_of, parts_of
@@ -32,13 +34,18 @@ _MOST_STAMP = 32
 _PAGE_OBJECTS = 1_000
 _PAGE_BYTES = 4 * 1024 * 1024
 _PAGE_EVENTS = 100
+_ACCEPT = "application/json"
 _SHOWN = 5
+_MOST_FAULTS = 10
+"""Events in a row that cannot be had; then it is the server that is at fault."""
+_OF_THE_EVENT = frozenset({403, 404, 410, 451})
+"""What servers answer for a single event that they do not give."""
 _MEDIA_TYPES = frozenset(
     {"", "application/json", "application/octet-stream", "binary/octet-stream", "text/json", "text/plain"}
 )
 
 
-class _Listed(Struct):
+class _Entry(Struct):
     timestamp: str | int = 0
 
 
@@ -47,9 +54,21 @@ class _Cursor(Struct):
     """The address or path: a cursor is of no use for another one."""
     events: dict[str, str] = {}
     """When each event that was read was last changed, by name."""
+    manifest: WebCursor | None = None
+    """What was there when all that it names had been read; None: it has to be read."""
 
 
-_manifest = msgspec.json.Decoder(dict[str, _Listed])
+class _Listed(NamedTuple):
+    """What there is."""
+
+    events: dict[str, str] | None
+    """When each event was last changed, by name; None: all is as it was."""
+    manifest: WebCursor | None = None
+    """To be saved once all of it has been read; None: it cannot be asked whether it has changed."""
+    wire_bytes: int = 0
+
+
+_manifest = msgspec.json.Decoder(dict[str, _Entry])
 
 
 class _Collected:
@@ -72,11 +91,14 @@ class _Collected:
 
     @property
     def full(self) -> bool:
-        number = len(self._objects) + len(self._rejects)
-        return number >= _PAGE_OBJECTS or self._bytes >= _PAGE_BYTES or self.events >= _PAGE_EVENTS
+        return self.number >= _PAGE_OBJECTS or self._bytes >= _PAGE_BYTES or self.events >= _PAGE_EVENTS
 
-    def page(self, cursor: _Cursor) -> Page:
-        return Page(self._objects, cursor_text(cursor), self.wire_bytes, self._rejects)
+    @property
+    def number(self) -> int:
+        return len(self._objects) + len(self._rejects)
+
+    def page(self, cursor: _Cursor, left: int | None) -> Page:
+        return Page(self._objects, cursor_text(cursor), self.wire_bytes, self._rejects, left)
 
 
 class MispFeed:
@@ -89,46 +111,96 @@ class MispFeed:
         self._source = source
 
     def pages(self, cursor: str | None, now: Micros) -> Iterator[Page]:
-        """Yields pages; raises PartnerError at the first fault of the server, and at the end for events."""
+        """Yields pages; raises PartnerError at the first fault of the server, and at the end for events.
+
+        Where nothing has changed but that events are gone, there is one page, which holds nothing.
+        """
         before = read_cursor(cursor, _Cursor())
-        known = before.events if before.feed == self._place else {}
+        if before.feed != self._place:
+            before = _Cursor()
+        known = before.events
         with self._source as source:
-            listed = source.listed()
+            listed = source.listed(before.manifest)
+            if listed.events is None:
+                return
             # What the manifest no longer names leaves the cursor.
-            done = {name: stamp for name, stamp in known.items() if name in listed}
-            faults: list[str] = []
-            broken: PartnerError | None = None
-            page = _Collected()
-            for name, stamp in sorted(listed.items(), key=lambda one: (one[1].zfill(20), one[0])):
-                if known.get(name) == stamp:
-                    continue
-                try:
-                    text, wire_bytes = source.read(name)
-                    events = events_of(text)
-                except BadValue as problem:
-                    faults.append(f"{name}: {problem}")
-                    continue
-                except PartnerError as problem:
-                    broken = problem
+            run = _Run(self._place, {name: stamp for name, stamp in known.items() if name in listed.events}, listed)
+            order = sorted(listed.events.items(), key=lambda one: (one[1].zfill(20), one[0]))
+            run.ahead = [(name, stamp) for name, stamp in order if known.get(name) != stamp]
+            yield from run.pages(source)
+            if not run.paged and (run.done.keys() != known.keys() or listed.manifest != before.manifest):
+                yield Page([], cursor_text(run.cursor(to_its_end=True)), listed.wire_bytes, left=0)
+        if run.broken is not None:
+            raise run.broken
+        if run.faults:
+            more = f"; and {len(run.faults) - _SHOWN} more events" if len(run.faults) > _SHOWN else ""
+            shown_faults = "; ".join(one.removeprefix(f"feed {self._name}: ") for one in run.faults[:_SHOWN])
+            raise PartnerError(f"feed {self._name}: {shown_faults}{more}")
+
+
+class _Run:
+    """The events of one run on their way into pages."""
+
+    def __init__(self, place: str, done: dict[str, str], listed: _Listed) -> None:
+        self._place = place
+        self._listed = listed
+        self.done = done
+        """When each event that has been read was last changed, by name."""
+        self.ahead: list[tuple[str, str]] = []
+        """Name and time of the events that are to be read."""
+        self.faults: list[str] = []
+        self.broken: PartnerError | None = None
+        """The fault of the server that has ended it."""
+        self.paged = False
+        self._objects = 0
+        """How many have been read; and ``_whole``, how many of events that were read to their end."""
+        self._whole = 0
+
+    def pages(self, source: WebEvents | DiskEvents) -> Iterator[Page]:
+        """Yields pages of what is ahead; an event that cannot be read leaves its fault and nothing else."""
+        page, missing = _Collected(), 0
+        page.wire_bytes = self._listed.wire_bytes
+        for place, (name, stamp) in enumerate(self.ahead):
+            try:
+                text, wire_bytes = source.read(name)
+                events = events_of(text)
+            except BadValue as problem:
+                self.faults.append(f"{name}: {problem}")
+                continue
+            except PartnerError as problem:
+                missing += 1
+                if not _is_of_the_event(problem) or missing > _MOST_FAULTS:
+                    self.broken = problem
                     break
-                page.wire_bytes += wire_bytes
-                for one in (part for event in events for part in objects_of(event)):
-                    if page.full:
-                        yield page.page(_Cursor(self._place, done))
-                        page = _Collected()
-                    page.add(one)
-                done[name] = stamp
-                page.events += 1
+                self.faults.append(str(problem))
+                continue
+            missing = 0
+            page.wire_bytes += wire_bytes
+            for one in (part for event in events for part in objects_of(event)):
                 if page.full:
-                    yield page.page(_Cursor(self._place, done))
+                    yield self._page(page, place)
                     page = _Collected()
-            if page.events:
-                yield page.page(_Cursor(self._place, done))
-        if broken is not None:
-            raise broken
-        if faults:
-            more = f"; and {len(faults) - _SHOWN} more events" if len(faults) > _SHOWN else ""
-            raise PartnerError(f"feed {self._name}: {'; '.join(faults[:_SHOWN])}{more}")
+                page.add(one)
+                self._objects += isinstance(one, bytes)
+            self.done[name] = stamp
+            self._whole = self._objects
+            page.events += 1
+            if page.full:
+                yield self._page(page, place + 1)
+                page = _Collected()
+        if page.events:
+            yield self._page(page, len(self.ahead))
+
+    def _page(self, page: _Collected, read: int) -> Page:
+        """Gives a page, with how many objects are to come if events are all as large as the ``read`` ones."""
+        self.paged = True
+        left = round(self._whole / read * len(self.ahead)) - self._objects if read else None
+        return page.page(self.cursor(read == len(self.ahead)), None if left is None else max(left, 0))
+
+    def cursor(self, to_its_end: bool) -> _Cursor:
+        """Gives the cursor behind what has been read; where that is all, and without a fault, with the manifest."""
+        clean = to_its_end and self.broken is None and not self.faults
+        return _Cursor(self._place, self.done, self._listed.manifest if clean else None)
 
 
 class WebEvents:
@@ -153,14 +225,21 @@ class WebEvents:
             self._session.close()
             self._session = None
 
-    def listed(self) -> dict[str, str]:
-        """Gives the time of each event's last change by the event's name."""
+    def listed(self, before: WebCursor | None) -> _Listed:
+        """Asks for what has changed since ``before``; raises PartnerError."""
+        url = self._home if self._single else urljoin(self._home, MANIFEST)
+        cursor = None if before is None else cursor_text(before)
+        assert self._session is not None
+        found = fetch_in(self._session, url, cursor, place=self._place, accept=_ACCEPT, media_types=_is_json)
+        if found.answer is None:
+            return _Listed(None)
+        text = found.answer.body
         if self._single:
             # When a single event was changed, only its content tells.
-            self._alone = self._get(self._home)
-            return {self._home.rpartition("/")[2]: blake2b(self._alone[0], digest_size=16).hexdigest()}
-        text, _ = self._get(urljoin(self._home, MANIFEST))
-        return _read_manifest(text, f"{self._place}: {shown(self._home)}{MANIFEST}")
+            self._alone = text, found.wire_bytes
+            return _Listed({url.rpartition("/")[2]: blake2b(text, digest_size=16).hexdigest()}, found.after)
+        events = _read_manifest(text, f"{self._place}: {shown(self._home)}{MANIFEST}")
+        return _Listed(events, found.after, found.wire_bytes)
 
     def read(self, name: str) -> tuple[bytes, int]:
         """Gives an event's text and its bytes on the wire; raises PartnerError."""
@@ -168,7 +247,7 @@ class WebEvents:
 
     def _get(self, url: str) -> tuple[bytes, int]:
         assert self._session is not None
-        answer = self._session.get(url, place=self._place, media_types=_is_json, headers={"Accept": "application/json"})
+        answer = self._session.get(url, place=self._place, media_types=_is_json, headers={"Accept": _ACCEPT})
         return answer.body, answer.wire_bytes
 
 
@@ -187,17 +266,17 @@ class DiskEvents:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def listed(self) -> dict[str, str]:
+    def listed(self, before: WebCursor | None) -> _Listed:
         """Gives for each event when it was last changed: as the manifest says, or else as the file system does."""
         if self._path.is_file():
-            return {self._path.name: self._stamp(self._path)}
+            return _Listed({self._path.name: self._stamp(self._path)})
         if not self._path.is_dir():
             raise PartnerError(f"{self._place}: {self._path} is neither a file nor a directory; check its path")
         manifest = self._path / MANIFEST
         if manifest.is_file():
             found = _read_manifest(self._bytes(manifest), f"{self._place}: {manifest}")
-            return {f"{name}.json": stamp for name, stamp in found.items()}
-        return {file.name: self._stamp(file) for file in sorted(self._path.glob("*.json")) if file.is_file()}
+            return _Listed({f"{name}.json": stamp for name, stamp in found.items()})
+        return _Listed({file.name: self._stamp(file) for file in sorted(self._path.glob("*.json")) if file.is_file()})
 
     def read(self, name: str) -> tuple[bytes, int]:
         """Gives an event's text; raises BadValue where the file cannot be read."""
@@ -218,6 +297,10 @@ class DiskEvents:
     def _stamp(self, file: Path) -> str:
         found = file.stat()
         return f"{found.st_mtime_ns}.{found.st_size}"
+
+
+def _is_of_the_event(problem: PartnerError) -> bool:
+    return isinstance(problem, BadAnswer) or (isinstance(problem, BadStatus) and problem.status in _OF_THE_EVENT)
 
 
 def _read_manifest(text: bytes, place: str) -> dict[str, str]:

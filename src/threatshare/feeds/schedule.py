@@ -19,7 +19,7 @@ from datetime import datetime, time, timedelta
 from random import Random
 
 from threatshare.errors import ConfigurationError
-from threatshare.feed_settings import FeedSettings
+from threatshare.feed_settings import DAYS, FeedSettings
 
 CronNext = Callable[[str, datetime], datetime]
 """Gives the first moment after another at which a cron expression of five fields fires; both aware."""
@@ -27,7 +27,6 @@ CronNext = Callable[[str, datetime], datetime]
 FIRST_DELAY = timedelta(minutes=1)
 MAX_DELAY = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MOST = timedelta(days=3_650)
 """What a longer interval is taken for, so that no moment lies behind the end of the calendar."""
@@ -90,12 +89,12 @@ def opening(settings: FeedSettings, at: datetime) -> tuple[datetime, datetime | 
     """Gives the first moment from ``at`` on at which a run may begin, and when that window closes; None: never."""
     if not settings.window and not settings.days:
         return at, None
-    days = settings.days or _DAYS
+    days = settings.days or DAYS
     midnight = datetime.combine(at.date(), time(), at.tzinfo)
     found = []
     # From the day before, whose last window may still be open, to the same day of the next week.
     for day in (midnight + _DAY * number for number in range(-1, 8)):
-        if _DAYS[day.weekday()] in days:
+        if DAYS[day.weekday()] in days:
             found += [(day + begins, day + ends) for begins, ends in _hours(settings.window)]
     opens, closes = min((max(begins, at), ends) for begins, ends in found if ends > at)
     return opens, _joined(closes, found)

@@ -6,7 +6,7 @@ say (``egress`` sees to time, wire bytes and addresses; this file to redirects, 
     redirect to another host, port or scheme    refused: credentials go to the configured address only
     any Content-Encoding but one gzip           refused; gzip is inflated piece by piece under the byte limit
     429, 503                                    ``Busy`` with the seconds that the server asks for
-    any other status than 200, or 206 or 304 that was asked for   ``BadStatus``
+    any other status than 200, or 206 or 304 that was asked for   ``BadStatus``, with what short JSON says beside it
     another media type than asked for           refused
 
 A POST is never redirected, and any 2xx is an answer to it: what it means is for the caller to judge.
@@ -35,7 +35,7 @@ from requests.structures import CaseInsensitiveDict
 from threatshare import __version__
 from threatshare.errors import PartnerError
 from threatshare.feeds.access import Access, tls_context
-from threatshare.feeds.body import read_body
+from threatshare.feeds.body import read_body, unheard
 from threatshare.feeds.egress import (
     Guard,
     GuardedAdapter,
@@ -43,9 +43,10 @@ from threatshare.feeds.egress import (
     Limits,
     Refusal,
     Resolver,
+    Unfit,
     system_resolver,
 )
-from threatshare.ports import Clock
+from threatshare.ports import Clock, Heard
 
 MAX_RETRY_AFTER = 3600.0
 """Seconds; a server cannot silence a feed for longer."""
@@ -74,6 +75,14 @@ class Busy(PartnerError):
         """Seconds, at most an hour; None: the server did not say."""
 
 
+class BadAnswer(PartnerError):
+    """The server answered with what was not asked for: too much, or of another form."""
+
+
+class Elsewhere(PartnerError):
+    """The server points to an address that is not its own."""
+
+
 class BadStatus(PartnerError):
     """The server answered with a status that is no success."""
 
@@ -81,7 +90,7 @@ class BadStatus(PartnerError):
         super().__init__(message)
         self.status = status
         self.body = body
-        """What came with it, where that was read: the answer to a POST says there what is wrong."""
+        """What came with it, where that was read: the answer to a POST, or JSON, says there what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,10 @@ def origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme)
 
 
+class _Astray(Refusal):
+    """What is to be asked next is not on the server that was configured."""
+
+
 class PartnerSession:
     """One run's exchange with one server; every answer is complete and within limits, or a PartnerError."""
 
@@ -122,11 +135,16 @@ class PartnerSession:
         clock: Clock,
         monotonic: Callable[[], float] = system_monotonic,
         resolve: Resolver = system_resolver,
+        heard: Heard = unheard,
     ) -> None:
-        """Starts the run's clock. ``home`` is the configured address: nothing leaves for another origin."""
+        """Starts the run's clock. ``home`` is the configured address: nothing leaves for another origin.
+
+        ``heard`` is told of every answer to a GET while it comes in.
+        """
         self._home = origin(home)
         self._limits = limits
         self._clock = clock
+        self._heard = heard
         self._guard = Guard(limits, monotonic, access.allow_private_address, resolve)
         # Reading the public authorities takes longer than a page: only where they are needed.
         tls = tls_context(access) if self._home[0] == "https" else None
@@ -135,6 +153,8 @@ class PartnerSession:
         self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.http.headers = CaseInsensitiveDict({"User-Agent": f"threatshare/{__version__}", "Accept-Encoding": "gzip"})
         self._authorization = access.authorization()
+        told = (access.password, access.token, (self._authorization or "").partition(" ")[2])
+        self._secrets = [one.encode() for one in told if one]
 
     def get(
         self,
@@ -205,6 +225,10 @@ class PartnerSession:
         """Puts whatever ends an exchange into words of our own."""
         try:
             yield
+        except Unfit as problem:
+            raise BadAnswer(f"{at}: {problem}") from None
+        except _Astray as problem:
+            raise Elsewhere(f"{at}: {problem}") from None
         except Refusal as problem:
             raise PartnerError(f"{at}: {problem}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
@@ -233,7 +257,7 @@ class PartnerSession:
             raise Refusal("points to an address that cannot be read") from None
         if there != self._home:
             scheme, host, port = self._home
-            raise Refusal(
+            raise _Astray(
                 f"points to {shown(url)}, which is not on {scheme}://{host}:{port}; "
                 "name that address in the feed's url, or the target's, if you trust it"
             )
@@ -254,11 +278,12 @@ class PartnerSession:
         ranged = any(name.lower() == "range" for name in request.headers)
         if status != 200 and not (status == 206 and ranged):
             advice = _ADVICE.get(status)
-            raise BadStatus(f"{at}: HTTP {status}" + (f"; {advice}" if advice else ""), status)
+            said = self._complaint(response) if _says_why(response) else b""
+            raise BadStatus(f"{at}: HTTP {status}" + (f"; {advice}" if advice else ""), status, said)
         media_type = response.headers.get("Content-Type", "")
         if not media_types(media_type):
-            raise Refusal(f"unexpected media type {media_type[:80]!r}; check the address")
-        body = read_body(response, self._guard, most)
+            raise Unfit(f"unexpected media type {media_type[:80]!r}; check the address")
+        body = read_body(response, self._guard, most, self._heard)
         return Answer(status, response.headers, body, self._guard.received, request.url)
 
     def _check_busy(self, response: requests.Response, at: str) -> None:
@@ -266,11 +291,12 @@ class PartnerSession:
             raise Busy(f"{at}: HTTP {response.status_code}, the server is busy", self._retry_after(response))
 
     def _complaint(self, response: requests.Response) -> bytes:
-        """Reads what a server says beside an error, where it says it properly and in few words."""
+        """Reads what a server says beside an error: properly, in few words, and without a secret of ours."""
         try:
-            return read_body(response, self._guard, _MAX_ERROR_BYTES)
+            said = read_body(response, self._guard, _MAX_ERROR_BYTES)
         except (Refusal, requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             return b""
+        return b"" if any(one in said for one in self._secrets) else said
 
     def _retry_after(self, response: requests.Response) -> float | None:
         """Reads Retry-After as seconds or as a date (RFC 9110 §10.2.3)."""
@@ -294,6 +320,8 @@ class PartnerSession:
             match cause:
                 case Refusal():
                     return str(cause)
+                case requests.exceptions.InvalidURL() | urllib3.exceptions.LocationValueError():
+                    return "the address cannot be used: check how its host is written"
                 case ssl.SSLCertVerificationError():
                     return f"its certificate is not trusted: {cause.verify_message}"
                 case ssl.SSLError():
@@ -317,6 +345,13 @@ def _target(response: requests.Response) -> str | None:
         return urljoin(response.url, location)
     except ValueError:
         raise Refusal("redirects to an address that cannot be read") from None
+
+
+def _says_why(response: requests.Response) -> bool:
+    """Tells whether an answer to a GET, which is no success, is short and for programs."""
+    length = response.headers.get("Content-Length", "")
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind.endswith(("+json", "/json")) and length.isdecimal() and 0 < int(length[:9]) <= _MAX_ERROR_BYTES
 
 
 def _http_date(text: str) -> datetime | None:

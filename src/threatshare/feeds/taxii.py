@@ -16,8 +16,9 @@ added while we were reading is passed over.
                                                not move on (OpenTAXII's manifest), as with a `next` seen before
     a second page in a row without objects     PartnerError; one is let pass: some servers filter after paging
     more pages than max_pages                  PartnerError; the next run goes on from there
-    `next` of an earlier run is refused        the listing starts again at its added_after (cursors may expire)
-    `next` is refused after half a minute      the same, behind the newest date (medallion: 30 s from the first page)
+    `next` of an earlier run is refused        expired: the listing starts again behind the newest date told of it
+    `next` is refused after half a minute      the same (medallion: 30 s from the first page)
+    the filters are refused                    they are asked for in other ways (``taxii_manner``)
 """
 
 from __future__ import annotations
@@ -28,45 +29,28 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import msgspec
-from msgspec import Struct
 
 from threatshare.errors import BadValue, PartnerError
 from threatshare.feeds.content import BadContent, check_number
 from threatshare.feeds.session import Answer, BadStatus, PartnerSession, shown
 from threatshare.feeds.taxii_connection import Collection, find_collection, get_page
+from threatshare.feeds.taxii_manner import Manner
+from threatshare.feeds.taxii_position import MARGIN, Position, advance, behind, from_start, position_text, resumed
 from threatshare.model import Micros, micros
 from threatshare.ports import Clock, Page
 from threatshare.stix.received import split_envelope
 from threatshare.stix.timestamps import read_timestamp, write_timestamp
 
 DATE_ADDED_LAST = "X-TAXII-Date-Added-Last"
-MARGIN: Micros = 5 * 60 * 1_000_000
-"""Taken off our own clock where a server does not tell its own; also how far ahead of ours its clock may be."""
 MAX_OBJECTS = 100_000
 """Of one page, whatever ``limit`` it was asked with."""
 _MAX_NEXT = 4096
 """Characters of a server's ``next``."""
 _LIFE = timedelta(seconds=20)
 """What a ``next`` lives at least; refused sooner, it is a fault."""
-_TICK: Micros = 1_000
-"""What servers may cut off the date that they tell: a listing that starts again behind it asks from so much before."""
-_EXPIRED = frozenset({400, 404, 410})
+_BAD_REQUEST = 400
+_EXPIRED = frozenset({_BAD_REQUEST, 404, 410})
 """What servers answer to a ``next`` that they no longer know; medallion 400."""
-
-
-class Position(Struct, omit_defaults=True):
-    """Where a listing stands: what the cursor's text holds."""
-
-    added_after: str | None = None
-    """Sent with every page of the listing; None: from the beginning."""
-    next: str | None = None
-    """The server's continuation; None: the listing is complete."""
-    last: str | None = None
-    """What ``added_after`` will be once the listing is complete: told by the newest page that had objects."""
-    began: str | None = None
-    """When the listing began by our clock, for servers without that header."""
-    feed: str | None = None
-    """Digest of address and collection: a cursor is of no use for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +116,9 @@ class TaxiiFeed:
             return fresh
         if saved.feed != self._digest:
             return fresh
-        return saved if saved.next is not None else msgspec.structs.replace(fresh, added_after=saved.added_after)
+        if saved.next is not None:
+            return saved
+        return msgspec.structs.replace(fresh, added_after=saved.added_after, manner=saved.manner)
 
     def _listing(self, collection: Collection, start: Position) -> Iterator[Page]:
         trail = _Trail(start.next)
@@ -141,22 +127,24 @@ class TaxiiFeed:
         for number in range(1, self._max_pages + 1):
             place = f"feed {self._name}, page {number}"
             try:
-                answer = self._ask(collection, at, place)
+                answer, manner = self._ask(collection, at, place)
             except BadStatus as refused:
                 again = None
                 if refused.status in _EXPIRED and at.next is not None:
-                    again = _from_start(at) if number == 1 else self._behind(at, told, began)
+                    again = resumed(at) if number == 1 else self._behind(at, told, began)
                 if again is None:
                     raise
                 at = saved = again
                 trail, told, began = _Trail(None), None, self._clock()
                 continue
+            if manner != at.manner:
+                at = saved = msgspec.structs.replace(at, manner=manner)
             taken = self._split(answer, f"{place}: {shown(collection.objects_url)}")
             del answer
-            behind = _behind_date(at, taken)
-            if behind is not None:
-                yield Page(taken.objects, position_text(behind), taken.wire_bytes)
-                at = saved = behind
+            onward = _behind_date(at, taken)
+            if onward is not None:
+                yield Page(taken.objects, position_text(onward), taken.wire_bytes)
+                at = saved = onward
                 continue
             after = advance(at, taken.last, taken.next if taken.more else None, got_objects=bool(taken.objects))
             fault = trail.fault(taken)
@@ -164,7 +152,7 @@ class TaxiiFeed:
                 if taken.objects:
                     yield Page(taken.objects, position_text(saved), taken.wire_bytes)
                 raise PartnerError(f"{place}: {shown(collection.objects_url)}: {fault}")
-            saved, before = _from_start(at) if taken.more and trail.counts else after, saved
+            saved, before = from_start(at) if taken.more and trail.counts else after, saved
             if taken.objects or (saved.added_after, saved.next) != (before.added_after, before.next):
                 yield Page(taken.objects, position_text(saved), taken.wire_bytes)
             if not taken.more:
@@ -182,13 +170,25 @@ class TaxiiFeed:
         """
         if told is None or self._clock() - began < _LIFE:
             return None
-        after = write_timestamp(read_timestamp(told) - _TICK, 6)
-        if at.added_after is not None and read_timestamp(after) <= read_timestamp(at.added_after):
-            return None
-        return msgspec.structs.replace(at, added_after=after, next=None, last=None)
+        return behind(at, told)
 
-    def _ask(self, collection: Collection, at: Position, place: str) -> Answer:
-        asked = {"added_after": sent_date(at.added_after), "limit": self._page_size, "next": at.next}
+    def _ask(self, collection: Collection, at: Position, place: str) -> tuple[Answer, Manner]:
+        """Asks for one page; gives the manner too in which the server has taken the question."""
+        try:
+            return self._ask_so(collection, at, place, at.manner), at.manner
+        except BadStatus as refused:
+            if refused.status != _BAD_REQUEST or at.next is not None:
+                raise
+            for manner in at.manner.others(at.added_after, self._page_size):
+                try:
+                    return self._ask_so(collection, at, place, manner), manner
+                except BadStatus as again:
+                    if again.status != _BAD_REQUEST:
+                        raise
+            raise
+
+    def _ask_so(self, collection: Collection, at: Position, place: str, manner: Manner) -> Answer:
+        asked = {"added_after": manner.date(at.added_after), "limit": manner.limit(self._page_size), "next": at.next}
         return get_page(collection, place, {name: value for name, value in asked.items() if value is not None})
 
     def _split(self, answer: Answer, place: str) -> Taken:
@@ -250,30 +250,6 @@ class _Trail:
         return None
 
 
-def advance(at: Position, last: str | None, following: str | None, *, got_objects: bool) -> Position:
-    """Gives the position after a page.
-
-    ``last`` is the page's X-TAXII-Date-Added-Last, ``following`` the server's ``next`` or None after
-    the last page. ``added_after`` never moves backwards, and never moves without objects.
-    """
-    newest = (last or _before(at.began)) if got_objects else at.last
-    if following is not None:
-        return msgspec.structs.replace(at, next=following, last=newest)
-    return Position(added_after=_later(at.added_after, newest), feed=at.feed)
-
-
-def sent_date(added_after: str | None) -> str | None:
-    """Gives a date as it is sent: as the server wrote it, but with a fraction, without which some do not read it."""
-    if added_after is None or "." in added_after or not added_after.endswith("Z"):
-        return added_after
-    return f"{added_after[:-1]}.000000Z"
-
-
-def _from_start(at: Position) -> Position:
-    """Gives the beginning of a listing."""
-    return msgspec.structs.replace(at, next=None, last=None)
-
-
 def _behind_date(at: Position, taken: Taken) -> Position | None:
     """Gives where a listing goes on that has more but no ``next``: behind its newest date; None where that stands."""
     if not taken.more or taken.next or not taken.objects or taken.last is None:
@@ -283,20 +259,5 @@ def _behind_date(at: Position, taken: Taken) -> Position | None:
     return msgspec.structs.replace(at, added_after=taken.last, next=None, last=None)
 
 
-def _before(began: str | None) -> str | None:
-    return None if began is None else write_timestamp(read_timestamp(began) - MARGIN, 6)
-
-
-def _later(one: str | None, other: str | None) -> str | None:
-    if one is None or other is None:
-        return one or other
-    return one if read_timestamp(one) >= read_timestamp(other) else other
-
-
 def _digest(text: str) -> bytes:
     return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
-
-
-def position_text(position: Position) -> str:
-    """Gives the cursor's text."""
-    return msgspec.json.encode(position).decode()

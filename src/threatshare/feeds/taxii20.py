@@ -14,6 +14,7 @@ as many objects further back. Objects that come twice change nothing.
     416                                         the listing has ended; at a number of an earlier run, or before
                                                 its end: it has been cut, and is read again from its added_after
     404                                         nothing there, where the collection itself can be seen
+    400 to a date with a fraction               asked again in whole seconds
     another range than was asked for            PartnerError; the cursor stays
     the objects of the range before, again      the same: the server passes over the range
     a second range in a row without objects     the same
@@ -29,10 +30,12 @@ from typing import NamedTuple
 import msgspec
 
 from threatshare.errors import PartnerError
-from threatshare.feeds.session import BadStatus, PartnerSession, shown
-from threatshare.feeds.taxii import Position, Taken, TaxiiFeed, advance, position_text, sent_date
+from threatshare.feeds.session import Answer, BadStatus, PartnerSession, shown
+from threatshare.feeds.taxii import Taken, TaxiiFeed
 from threatshare.feeds.taxii20_connection import find_collection_20, get_range, is_there, read_content_range
 from threatshare.feeds.taxii_connection import Collection
+from threatshare.feeds.taxii_manner import Manner
+from threatshare.feeds.taxii_position import Position, advance, position_text
 from threatshare.ports import Page
 
 
@@ -52,6 +55,8 @@ class _Step(NamedTuple):
     after: _Place | None
     """None: the listing has ended."""
     fault: str | None
+    manner: Manner | None = None
+    """In which the server has taken the question; None: it gave nothing."""
 
 
 _NOTHING = Taken([], False, None, None, 0)
@@ -78,6 +83,8 @@ class Taxii20Feed(TaxiiFeed):
             if step is None:
                 at = msgspec.structs.replace(at, next=None, last=None)
                 continue
+            if step.manner is not None and step.manner != at.manner:
+                at = msgspec.structs.replace(at, manner=step.manner)
             taken = step.taken
             following = None if step.after is None else _place_text(step.after)
             after = advance(at, taken.last, following, got_objects=bool(taken.objects))
@@ -98,7 +105,7 @@ class Taxii20Feed(TaxiiFeed):
     def _step(self, collection: Collection, at: Position, where: _Place, place: str, trail: _Trail) -> _Step | None:
         """Asks for one range; None where the listing has to be read again from its beginning."""
         try:
-            answer = get_range(collection, place, where.first, self._page_size, sent_date(at.added_after))
+            answer, manner = self._ask_range(collection, at, where, place)
         except BadStatus as refused:
             if refused.status == 416 and trail.may_begin_again(where):
                 return None
@@ -106,6 +113,21 @@ class Taxii20Feed(TaxiiFeed):
                 return _Step(_NOTHING, None, None)
             raise
         taken = self._split(answer, f"{place}: {shown(collection.objects_url)}")
+        return self._read(answer, taken, where, trail)._replace(manner=manner)
+
+    def _ask_range(self, collection: Collection, at: Position, where: _Place, place: str) -> tuple[Answer, Manner]:
+        """Asks for one range; gives the manner too in which the server has taken the question."""
+        first, size = where.first, self._page_size
+        try:
+            return get_range(collection, place, first, size, at.manner.date(at.added_after)), at.manner
+        except BadStatus as refused:
+            if refused.status != 400 or first > 0 or at.added_after is None or at.manner.whole_seconds:
+                raise
+            manner = Manner(whole_seconds=True)
+            return get_range(collection, place, first, size, manner.date(at.added_after)), manner
+
+    def _read(self, answer: Answer, taken: Taken, where: _Place, trail: _Trail) -> _Step:
+        """Tells from an answer with objects where the listing goes on."""
         told = read_content_range(answer)
         if answer.status == 200 and told.first is None:
             return _Step(taken, None, None)

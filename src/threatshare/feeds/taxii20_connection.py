@@ -22,6 +22,7 @@ from threatshare.feeds.taxii_connection import (
     Collection,
     Connection,
     directory,
+    in_its_words,
     mended,
     seek,
 )
@@ -52,14 +53,17 @@ class _Connection20(Connection):
         asked = {"Accept": OBJECTS_20 if page else RESOURCES_20}
         if page and headers is not None and "Range" in headers:
             asked["Range"] = self.items + headers["Range"].removeprefix("items=")
-        answer = self.partner.get(
-            url,
-            place=self.place,
-            media_types=is_taxii_20,
-            headers=asked,
-            params=params,
-            max_bytes=None if page else MAX_RESOURCE_BYTES,
-        )
+        try:
+            answer = self.partner.get(
+                url,
+                place=self.place,
+                media_types=is_taxii_20,
+                headers=asked,
+                params=params,
+                max_bytes=None if page else MAX_RESOURCE_BYTES,
+            )
+        except BadStatus as refused:
+            raise in_its_words(refused) from None
         return answer if page else mended(answer, url, self.place)
 
 
@@ -79,7 +83,12 @@ def get_range(collection: Collection, place: str, first: int, count: int, added_
         if refused.status != 400 or conn.items != _Connection20.items:
             raise
         conn.items = "items "
-        answer = collection.library.get_objects(start=first, per_request=count, **filters)
+        try:
+            answer = collection.library.get_objects(start=first, per_request=count, **filters)
+        except BadStatus:
+            # It was not the unit that was wrong.
+            conn.items = _Connection20.items
+            raise
     return answer
 
 

@@ -8,6 +8,7 @@ What real servers say differently from the specification is put right before the
     `title` missing, `display_name` instead      taken as the title (OpenCTI)
     `can_read` or `can_write` null               taken as true and false (OpenTAXII)
     `max_content_length` missing or text         taken as 10 MiB, or as the number that it is
+    objects as STIX or as plain JSON             taken where the answer names its `objects`
     the answer to a POST                         see ``taxii_status``; 200 and 201 count as 202
 
 A server of TAXII 2.0 is told apart, and named in the error: it is never spoken to in 2.0 unasked. A root on
@@ -35,12 +36,14 @@ from threatshare.feeds.taxii_media import (
     OBJECTS_20,
     OLDER,
     RESOURCES_20,
+    holds_objects,
     is_json,
     is_stix,
     is_taxii_20,
     is_taxii_21,
+    may_be_page,
 )
-from threatshare.feeds.taxii_status import Status, read_status
+from threatshare.feeds.taxii_status import Status, complaint, read_status
 
 DISCOVERY, DISCOVERY_20 = "/taxii2/", "/taxii/"
 MAX_RESOURCE_BYTES = 4 * 1024 * 1024
@@ -121,7 +124,7 @@ class Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no t
             answer = self.partner.get(
                 url,
                 place=self.place,
-                media_types=is_taxii_21,
+                media_types=may_be_page if page else is_taxii_21,
                 headers={"Accept": MEDIA_TYPE},
                 params=params,
                 max_bytes=None if page else MAX_RESOURCE_BYTES,
@@ -129,7 +132,11 @@ class Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no t
         except BadStatus as refused:
             if self._is_older(url, refused.status):
                 raise PartnerError(f"{self.place}: {shown(url)}: HTTP {refused.status}; {OLDER}") from None
-            raise
+            raise in_its_words(refused) from None
+        media_type = answer.headers.get("Content-Type", "")
+        if page and not holds_objects(media_type, answer.body):
+            fault = f"unexpected media type {media_type[:80]!r}, and no objects; check the address"
+            raise PartnerError(f"{self.place}: {shown(url)}: {fault}")
         return answer if page else mended(answer, url, self.place)
 
     def _is_older(self, url: str, status: int) -> bool:
@@ -176,6 +183,12 @@ class Connection(_HTTPConnection):  # type: ignore[misc]  # the library has no t
         if found is None:
             raise PartnerError(f"{self.place}: {shown(url)}: no TAXII 2.1 status resource")
         return found.resource()
+
+
+def in_its_words(refused: BadStatus) -> BadStatus:
+    """Adds what the server's error resource (TAXII 2.1 §3.6.1) says is wrong."""
+    said = complaint(refused.body)
+    return BadStatus(f"{refused}; it says {said!r}", refused.status, refused.body) if said else refused
 
 
 def get_page(collection: Collection, place: str, filters: Mapping[str, Any]) -> Answer:

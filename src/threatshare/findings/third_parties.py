@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from threatshare.config import Address
 from threatshare.model import Kind, Observable, host_of
+from threatshare.triage.benign import documentation, hard_benign
 
 _HOSTS: Mapping[str, str] = {
     # Search engines, social networks and stores that reports defang although they are not bad.
@@ -85,6 +86,18 @@ def third_party(observable: Observable) -> str | None:
             return (_host(host) or _RESOLVERS.get(host)) if whole else None
         case _:
             return "the hash of the empty file" if observable.value in _EMPTY_FILE else None
+
+
+def never_told(observable: Observable) -> str | None:
+    """Says why no indicator of a value is ever made, whoever names it: it is known benign, or reserved; else None.
+
+    Values from documentation are for the gate to judge.
+    """
+    bystander = third_party(observable)
+    if bystander is not None:
+        return f"known benign ({bystander})"
+    rule = None if documentation(observable) else hard_benign(observable)
+    return None if rule is None else f"{'known benign' if observable.kind.algorithm else 'reserved'}: {rule}"
 
 
 def is_no_host(address: Address) -> bool:

@@ -9,11 +9,14 @@ from typing import NamedTuple
 from threatshare.model import CollectionKind, Micros, moment
 from threatshare.policy import appointments
 from threatshare.policy.agreements import Agreement
+from threatshare.policy.senders import claimants, sole
 from threatshare.report.register import Called
 from threatshare.store import exchanges
+from threatshare.store.accounts import account_names
 from threatshare.store.collections import collections
 from threatshare.store.connection import Connection
 from threatshare.store.partners import Checkin, last_checkins, reached
+from threatshare.store.rights import senders_kept, ties
 from threatshare.store.sources import sources
 
 
@@ -25,11 +28,13 @@ class Ground(NamedTuple):
     aliases: tuple[str, ...]
     sources: Mapping[int, str]
     """Names of the feeds and accounts that brought something of it, by source number."""
+    accounts: frozenset[str] = frozenset()
+    """Its accounts on our server, those too that have never posted."""
 
     def collected_at(self, conn: Connection) -> datetime | None:
         """Gives when news of its collections was last sent: to an account of its own, where one ever collected."""
         found = exchanges.last_collected(conn, self.collections)
-        own = {account: at for account, at in found.items() if account in self.sources.values()}
+        own = {account: at for account, at in found.items() if account in self.accounts}
         return latest((own or found).values())
 
     def pushed_at(self, conn: Connection) -> datetime | None:
@@ -38,11 +43,20 @@ class Ground(NamedTuple):
 
 
 def ground_of(conn: Connection, name: str, agreement: Agreement | None) -> Ground:
-    """Finds a partner; without an agreement only its own name counts as a sender of its intelligence."""
-    senders = agreement.senders if agreement else {name}
+    """Finds a partner; what is said to be another's as well is not counted as its own.
+
+    Without an agreement only its own name, and ties, tell what is its.
+    """
+    named = dict(senders_kept(conn)[0]) | {name: agreement.senders if agreement else frozenset({name})}
+    by_hand = ties(conn)
+
+    def theirs(sender: str, account: bool) -> bool:
+        return sole(claimants(sender, named.items(), by_hand, account)) == name
+
     ours = [one for one in collections(conn) if one.kind is CollectionKind.PARTNER and one.partner == name]
-    brought = {one.number: one.name for one in sources(conn).values() if one.name in senders}
-    return Ground(tuple(one.number for one in ours), tuple(one.alias for one in ours), brought)
+    brought = {one.number: one.name for one in sources(conn).values() if theirs(one.name, account=False)}
+    accounts = frozenset(one for one in account_names(conn) if theirs(one, account=True))
+    return Ground(tuple(one.number for one in ours), tuple(one.alias for one in ours), brought, accounts)
 
 
 def called(conn: Connection, agreement: Agreement, today: date) -> tuple[Called, ...]:

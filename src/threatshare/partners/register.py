@@ -71,7 +71,7 @@ def _traffic(conn: Connection, ground: Ground, worth: overlaps.Worth) -> Traffic
         ground.aliases,
         tuple(sorted(ground.sources.values())),
         latest(states[one].last_success for one in ground.sources.values() if one in states),
-        latest([exchanges.last_posted(conn, ground.sources.values())]),
+        latest([exchanges.last_posted(conn, ground.accounts)]),
         ground.collected_at(conn),
         ground.pushed_at(conn),
         worth.claims,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from datetime import date
 from difflib import get_close_matches
@@ -14,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shapes
 
-from threatshare.config import AGREEMENTS_DIR
+from threatshare.config import AGREEMENTS_DIR, parse_toml, toml_text, was_given
 from threatshare.errors import ConfigurationError
 from threatshare.policy.agreement_terms import Agreement
 
@@ -51,7 +50,7 @@ def check(node_dir: Path) -> list[str]:
 
 def load_agreement(file: Path) -> Agreement:
     """Reads one agreement; raises ConfigurationError naming file, key, value and what was wanted."""
-    agreement = parse_agreement(agreement_text(file), str(file))
+    agreement = parse_agreement(toml_text(file), str(file))
     if agreement.partner != file.stem:
         raise ConfigurationError(
             f"{file}: partner is {agreement.partner!r}, wanted {file.stem!r}: the file is named after the partner"
@@ -59,29 +58,16 @@ def load_agreement(file: Path) -> Agreement:
     return agreement
 
 
-def agreement_text(file: Path) -> str:
-    """Reads the text of an agreement file; raises ConfigurationError where that cannot be done."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise ConfigurationError(f"{file} cannot be read: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise ConfigurationError(f"{file} is not valid TOML: {problem}") from problem
-
-
 def parse_agreement(text: str, place: str) -> Agreement:
     """Reads the text of an agreement; raises ConfigurationError that names ``place``."""
+    data = parse_toml(text, place)
     try:
-        data = tomllib.loads(text)
         _refuse_unknown_keys(data, _shape(), place, "")
         agreement = msgspec.convert(data, Agreement)
-    # tomllib lets through what int() and date() say of a number or day that is too large.
-    except (RecursionError, OverflowError) as problem:
-        raise ConfigurationError(f"{place} cannot be read: {problem}") from problem
     except msgspec.ValidationError as problem:
         raise ConfigurationError(f"{place}: {_explained(str(problem), data)}") from problem
-    except ValueError as problem:
-        raise ConfigurationError(f"{place} is not valid TOML: {problem}") from problem
+    except (RecursionError, OverflowError, ValueError) as problem:
+        raise ConfigurationError(f"{place} cannot be read: {problem}") from problem
     for message in _impossible(agreement):
         raise ConfigurationError(f"{place}: {message}")
     return agreement
@@ -101,9 +87,8 @@ def _explained(problem: str, data: dict[str, Any]) -> str:
     for name, index in _STEP.findall(key):
         value = _member(value, name, index)
         kind = _type_of(kind, name, index)
-    given = "" if value is None or isinstance(value, dict) else f"{value!r} was given. "
     wanted = _choices(kind)
-    return f"{key or 'file'}: {given}{reason}" + (f"; wanted {', '.join(wanted)}" if wanted else "")
+    return f"{key or 'file'}: {was_given(value)}{reason}" + (f"; wanted {', '.join(wanted)}" if wanted else "")
 
 
 def _member(value: Any, name: str, index: str) -> Any:

@@ -18,10 +18,11 @@ from threatshare.policy.disguise import Disguise
 from threatshare.policy.exercises import ExerciseTerms
 from threatshare.policy.markings import NOT_DEFINED, effective, marking_of
 from threatshare.policy.never_share import NeverShare
+from threatshare.policy.senders import NO_TIES, Ties, claimants, sole
 
 if TYPE_CHECKING:
     from threatshare.policy.profile_bundles import Record
-    from threatshare.policy.profiles import Profile
+    from threatshare.policy.profile_terms import Profile
 
 OWN = "own"
 """The source of what we made ourselves."""
@@ -84,13 +85,17 @@ class Candidate:
     about: str | None = None
     """For a sighting: the source of what was sighted, ``own`` where that is ours."""
     score: int | None = None
-    """Our score of the observable; None: there is none."""
+    """Our score of the observable, without what raises it of the audience's own words; None: there is none."""
     approved: Mapping[str, str] = field(default_factory=dict)
     """By ``approvals.approval_key``: who released it although a rule holds it, as ``NAME on DATE: reason``."""
     references: frozenset[str] | None = None
     """For a report: ids, as the audience knows them, of objects that it holds; None: nobody has looked."""
     edition: str = ""
     """For a report: ``report_rules.edition_of`` the version that we wrote, whatever became of ids on the way."""
+    own_words: bool = False
+    """Whether the score would be higher with what the audience itself says."""
+    rests: bool = False
+    """Whether it was withdrawn less than a day ago because its score fell, and we have not said anew since."""
 
     @property
     def type(self) -> str:
@@ -128,13 +133,44 @@ class Facts:
     our_place: tuple[str, str] | None = None
     """Where we are: ISO 3166-1 country and ISO 3166-2 area."""
 
+    ties: Ties = NO_TIES
+    """Whose accounts are, beside what agreements name."""
+
+    def partners_of(self, sender: str | None) -> frozenset[str]:
+        """Gives the partners that a source or an identity is said to be of; more than one: nothing tells whose it is.
+
+        Sources are what a feed brings, and what an account posts.
+        """
+        if sender is None or sender == OWN:
+            return frozenset()
+        known = self._claims.get(sender)
+        if known is None:
+            known = self._claims[sender] = claimants(sender, self._named, self.ties, account=False)
+        return known
+
+    def partners_of_account(self, account: str) -> frozenset[str]:
+        """Gives the partners that an account is said to be of; more than one: nothing tells whose it is."""
+        return claimants(account, self._named, self.ties, account=True)
+
     def agreement_with(self, sender: str) -> Agreement | None:
-        """Gives the agreement with whoever stands behind a feed, an account or an identity."""
-        return self._by_sender.get(sender)
+        """Gives the agreement with the one partner behind a source or an identity, by which it has rights."""
+        return self.agreements.get(sole(self.partners_of(sender)) or "")
+
+    def agreement_of(self, account: str) -> Agreement | None:
+        """Gives the agreement with the one partner whose account it is, by which it has rights."""
+        return self.agreements.get(sole(self.partners_of_account(account)) or "")
+
+    def agreements_with(self, sender: str | None) -> list[Agreement]:
+        """Gives every agreement that may bind what a source or an identity gave: what any forbids is forbidden."""
+        return [self.agreements[one] for one in sorted(self.partners_of(sender)) if one in self.agreements]
 
     @cached_property
-    def _by_sender(self) -> dict[str, Agreement]:
-        return {sender: one for one in self.agreements.values() for sender in one.senders}
+    def _named(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        return tuple((partner, one.senders) for partner, one in self.agreements.items())
+
+    @cached_property
+    def _claims(self) -> dict[str, frozenset[str]]:
+        return {}
 
 
 def identity_for(audience: Audience, facts: Facts) -> str:

@@ -38,6 +38,7 @@ from threatshare.policy.served import SERVED_BYTES, second_look, version_of
 from threatshare.stix.exercise import bears_label, defines_exercise
 from threatshare.stix.patterns import pattern_of
 from threatshare.stix.received import Received
+from threatshare.stix.repeated import repeated_property
 from threatshare.stix.timestamps import read_timestamp
 from threatshare.stix.tlp import TLP_IDS
 
@@ -215,14 +216,16 @@ def may_exchange(raw: bytes, received: Received) -> str | None:
     """Gives the reason for which what a member posts may not stand in an exchange; None where it may.
 
     TLP:RED is for named recipients, and a marking that we cannot read may forbid anything. An object
-    without marking is its poster's own to show to the members. The bytes are looked at too: where a
-    property stands in them twice, readers differ on which one counts.
+    without marking is its poster's own to show to the members. What has a property twice could be another's object to
+    one reader and the poster's own to the next, or be RED to some.
     """
     marking = marking_of(received.marking_refs, (), NOT_DEFINED)
     if marking.unknown:
         return f"{received.id}: {rules.unread(marking.unknown[0])}"
     if marking.tlp is Tlp.RED or (received.type != "marking-definition" and any(ref in raw for ref in _RED)):
         return f"{received.id}: TLP:RED is for named recipients and does not go to an exchange"
+    if (name := repeated_property(raw)) is not None:
+        return f"{received.id}: {name[:100]!r} stands in it twice, and readers differ on which one counts; send it once"
     return None
 
 
@@ -259,8 +262,16 @@ def policy_of(audience: Audience, facts: Facts) -> bytes:
         (digest(profile), profile_rules.records_standing(audience, facts), facts.our_name) if profile else None,
         (disguise.identity, disguise.name, disguise.hidden_name) if disguise is not None else None,
         (sorted(facts.own.organisations), facts.own.mail_servers) if disguise is not None else None,
+        *_tied(facts),
     )
     return sha256(_write(terms)).digest()
+
+
+def _tied(facts: Facts) -> list[object]:
+    """Gives what ties by hand mean to decisions; nothing where there are none."""
+    tied = facts.ties.accounts
+    posters = {source: account for source, account in facts.ties.posters.items() if account in tied}
+    return [(sorted(tied.items()), sorted(posters.items()))] if tied else []
 
 
 def may_export(observable: Observable, facts: Facts, roles: Sequence[str] = ()) -> tuple[Reason, ...]:

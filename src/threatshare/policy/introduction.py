@@ -10,7 +10,7 @@ from threatshare.model import Tlp
 from threatshare.policy.agreements import Agreement
 from threatshare.policy.candidates import Audience, Facts, profile_for
 from threatshare.policy.disguise import SINCE, Disguise, consent_of, disguise_for, wants_disguise
-from threatshare.policy.profiles import Profile
+from threatshare.policy.profile_terms import Profile
 from threatshare.stix import objects
 from threatshare.stix.ais import Submitter, identity_set
 

@@ -67,10 +67,7 @@ def why_not_blocked(claim: Claim, facts: Facts, now: Micros) -> str | None:
     """
     if not claim.marking.may_block_at(now):
         return "its marking (PAP, IEP or ACS)"
-    for sender in (claim.source, claim.origin):
-        agreement = facts.agreement_with(sender)
-        if agreement is None:
-            continue
+    for agreement in (*facts.agreements_with(claim.source), *facts.agreements_with(claim.origin)):
         if not _may_block(agreement):
             return f"the agreement with {agreement.partner} (inbound)"
         if standing(agreement, facts.today):

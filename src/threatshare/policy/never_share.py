@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from threatshare.config import Address, Network, load_toml
+from threatshare.config import MOST_BYTES_OF_VALUES, Address, Network, load_toml
 from threatshare.errors import BadValue, ConfigurationError
 from threatshare.model import Kind, Observable, host_of
 from threatshare.policy.decoding import views
@@ -121,7 +121,7 @@ def load_never_share(directory: Path) -> NeverShare:
     file = directory / FILE
     if not file.exists():
         return NeverShare()
-    read = load_toml(file, NeverShareFile)
+    read = load_toml(file, NeverShareFile, MOST_BYTES_OF_VALUES)
     return NeverShare(
         frozenset(_read_values(read.values, file)),
         tuple(_network(text, file) for text in read.networks),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,7 +18,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from threatshare.config import load_toml
+from threatshare.config import load_toml, parse_toml, settings_bytes
 from threatshare.errors import ConfigurationError
 from threatshare.policy.names import likeness
 
@@ -92,12 +91,8 @@ def load_people(directory: Path) -> People | None:
     Raises ConfigurationError naming file, key and what was wanted: roles that cannot be read are not passed over.
     """
     file = directory / FILE
-    try:
-        file.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    if not _is_there(file):
         return None
-    except OSError as problem:
-        raise ConfigurationError(f"{file} cannot be read: {problem.strerror}") from problem
     read = load_toml(file, PeopleFile)
     people = People(read.person, read.through_sudo)
     for message in impossible(people):
@@ -107,22 +102,28 @@ def load_people(directory: Path) -> People | None:
 
 def read_people(text: str) -> People:
     """Reads the text of a ``people.toml`` that was in use already; raises ConfigurationError where it cannot be."""
+    place = f"what the store remembers of {FILE}"
     try:
-        read = msgspec.convert(tomllib.loads(text), PeopleFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as problem:
-        raise ConfigurationError(f"what the store remembers of {FILE} cannot be read: {problem}") from problem
+        read = msgspec.convert(parse_toml(text, place), PeopleFile)
+    except msgspec.ValidationError as problem:
+        raise ConfigurationError(f"{place} cannot be read: {problem}") from problem
     return People(read.person, read.through_sudo)
 
 
 def text_of(directory: Path) -> str | None:
     """Gives ``people.toml`` as it stands; None where there is none. Raises ConfigurationError as ``load_people``."""
     file = directory / FILE
+    return settings_bytes(file).decode("utf-8", "surrogateescape") if _is_there(file) else None
+
+
+def _is_there(file: Path) -> bool:
     try:
-        return file.read_bytes().decode("utf-8", "surrogateescape")
+        file.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return False
     except OSError as problem:
         raise ConfigurationError(f"{file} cannot be read: {problem.strerror}") from problem
+    return True
 
 
 def save_people(directory: Path, people: People) -> None:
@@ -144,7 +145,7 @@ def save_people(directory: Path, people: People) -> None:
 def digest_of(directory: Path) -> str | None:
     """Gives the SHA-256 of ``people.toml`` in hexadecimal digits; None where there is none."""
     file = directory / FILE
-    return sha256(file.read_bytes()).hexdigest() if file.exists() else None
+    return sha256(settings_bytes(file)).hexdigest() if file.exists() else None
 
 
 def people_text(people: People) -> str:

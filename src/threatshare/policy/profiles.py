@@ -15,7 +15,7 @@ from hashlib import sha256
 from importlib.resources import as_file, files
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,7 +23,8 @@ from msgspec import Meta, Struct
 from threatshare.config import load_toml
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.policy.profile_bundles import Bundle, NodeFacts, Spot, Unchecked
-from threatshare.policy.profile_checks import CHECKS, Asked, Check
+from threatshare.policy.profile_checks import CHECKS, Asked
+from threatshare.policy.profile_terms import SEVERITY, Introduction, OnFail, Profile, Rule
 
 PROFILES_DIR = "profiles"
 READABLE = "readable"
@@ -31,9 +32,6 @@ READABLE = "readable"
 MOST_FAULTS = 1_000
 """Of one rule in one file, and as many that only queue where it blocks; more are counted, not kept."""
 
-OnFail = Literal["block", "queue", "alert"]
-Introduction = Literal["identity", "identity-set"]
-SEVERITY: Mapping[OnFail, int] = {"block": 0, "queue": 1, "alert": 2}
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 
 
@@ -72,41 +70,6 @@ class ProfileFile(Struct, frozen=True, forbid_unknown_fields=True):
     introduction: Introduction = "identity"
     """What says who submits: ``identity``, our Identity; ``identity-set``, our Identity with the consent label of the
     agreement, our Location, and the ``located-at`` between them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of a profile, its parameters read."""
-
-    id: str
-    title: str
-    check: str
-    """A name of ``CHECKS``."""
-    on_fail: OnFail
-    verified: bool
-    source: str
-    parameters: Struct
-    """Of the check's type."""
-
-    @property
-    def asks(self) -> Check:
-        """The check."""
-        return CHECKS[self.check]
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What an exchange wants of a submission."""
-
-    name: str
-    version: str
-    title: str
-    source: str
-    rules: tuple[Rule, ...]
-    shipped: bool = True
-    """Whether it comes with the program, and not from the site."""
-    introduction: Introduction = "identity"
-    """What says who submits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +136,11 @@ def check(
     left_off = len(bundle.broken) - len(faults)
     not_checked: list[NotChecked] = []
     for rule in profile.rules:
-        if asked is not None and rule.asks.asked_of not in asked:
+        if asked is not None and CHECKS[rule.check].asked_of not in asked:
             continue
         # Counted apart, so that many doubtful ones do not push out one that blocks.
         kept = {True: 0, False: 0}
-        for one in rule.asks.run(bundle, rule.parameters, known):
+        for one in CHECKS[rule.check].run(bundle, rule.parameters, known):
             if isinstance(one, Unchecked):
                 not_checked.append(NotChecked(rule.id, one.why))
             elif kept[one.doubtful] == MOST_FAULTS:

@@ -168,10 +168,17 @@ def no_echo(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
     if candidate.source != OWN and ours:
         reasons.append(refuse(NO_ECHO, "names us as its creator, but came from elsewhere"))
     if audience.agreement is not None and candidate.source != OWN:
-        senders = audience.agreement.senders
-        if candidate.source in senders or candidate.origin in senders:
-            reasons.append(refuse(NO_ECHO, f"came from {audience.agreement.partner} itself"))
+        partner = audience.agreement.partner
+        if any(partner in _claims(one, audience, facts) for one in (candidate.source, candidate.origin)):
+            reasons.append(refuse(NO_ECHO, f"came from {partner} itself"))
     return tuple(reasons) or _NO_ECHO
+
+
+def _claims(sender: str | None, audience: Audience, facts: Facts) -> frozenset[str]:
+    """Gives the partners that a source or an identity is said to be of, by the audience's own agreement as well."""
+    agreement = audience.agreement
+    named = {agreement.partner} if agreement is not None and sender in agreement.senders else frozenset[str]()
+    return facts.partners_of(sender) | named
 
 
 _STAYS_INSIDE = _passes(ONWARD, "stays in our own organisation")
@@ -190,7 +197,7 @@ def onward(candidate: Candidate, audience: Audience, facts: Facts) -> Reasons:
         return _OUR_OWN
     if candidate.about is None:
         return (refuse(ONWARD, f"a {candidate.type} on something whose source is not known"),)
-    if audience.agreement is not None and candidate.about in audience.agreement.senders:
+    if audience.agreement is not None and _claims(candidate.about, audience, facts) == {audience.agreement.partner}:
         return _FEEDBACK
     if candidate.type == "opinion":
         return (refuse(ONWARD, "an opinion, which goes to nobody but the maker of what it is on"),)
@@ -212,12 +219,16 @@ def _onward_from(source: str, candidate: Candidate, facts: Facts) -> Reasons:
         )
     agreement = facts.agreement_with(source)
     if agreement is None:
-        reasons.append(refuse(ONWARD, "came from another source, and no agreement says that it may go on"))
+        several = ", ".join(sorted(facts.partners_of(source)))
+        if several:
+            text = f"it is not known of which partner ({several})"
+        else:
+            text = f"no agreement says that it may go on: name {source} in inbound.sources of its partner's agreement"
+        reasons.append(refuse(ONWARD, f"came from {source}, and {text}"))
     else:
         reasons += _onward_under(agreement, tlp, facts)
-    first = facts.agreement_with(candidate.origin) if candidate.origin is not None else None
-    if first is not None and first is not agreement:
-        reasons += _onward_under(first, tlp, facts)
+    for first in facts.agreements_with(candidate.origin):
+        reasons += _onward_under(first, tlp, facts) if first is not agreement else []
     return tuple(reasons) or _MAY_GO_ON
 
 
@@ -352,8 +363,12 @@ def minimum_score(candidate: Candidate, audience: Audience, facts: Facts) -> Rea
     if candidate.score is None:
         return (hold(MINIMUM_SCORE, f"has no score; {audience.name} takes {floor} and above", "a score"),)
     if candidate.score < floor:
-        text = f"score {candidate.score}; {audience.name} takes {floor} and above"
+        without = " without what its own partner says" if candidate.own_words else ""
+        text = f"score {candidate.score}{without}; {audience.name} takes {floor} and above"
         return (hold(MINIMUM_SCORE, text, "a higher score"),)
+    if candidate.rests:
+        text = f"score {candidate.score}, but withdrawn less than a day ago when it fell below {floor}"
+        return (hold(MINIMUM_SCORE, text, "a day, or a new version of ours"),)
     return _SCORED
 
 

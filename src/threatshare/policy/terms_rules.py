@@ -74,11 +74,7 @@ def onward_terms(candidate: Candidate, audience: Audience, facts: Facts) -> Reas
     if audience.inside:
         return _AS_AGREED
     giver = candidate.source if candidate.source != OWN else candidate.about
-    sources = {}
-    for sender in (giver, candidate.origin):
-        one = facts.agreement_with(sender) if sender is not None and sender != OWN else None
-        if one is not None:
-            sources[one.partner] = one
+    sources = {one.partner: one for sender in (giver, candidate.origin) for one in facts.agreements_with(sender)}
     reasons = [reason for one in sources.values() for reason in _against(one, candidate, audience, facts)]
     return tuple(reasons) or _AS_AGREED
 

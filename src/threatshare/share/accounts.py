@@ -23,7 +23,7 @@ from threatshare.share.connections import Connections
 from threatshare.share.errors import Refused, error_response
 from threatshare.share.throttle import Throttle
 from threatshare.store.account_keys import key_prefix
-from threatshare.store.accounts import verify, verify_certificate
+from threatshare.store.accounts import rests, verify, verify_certificate
 
 _NOBODY = Account("", frozenset(), frozenset())
 _DISCOVERY = "discovery.get_server_discovery"
@@ -93,15 +93,19 @@ class Gatekeeper:
     def admitted(self, header: str | None, address: str) -> Account | None:
         """Gives the account of an Authorization header; None where it shows none, which is counted.
 
-        Raises Refused (429) after too many failures.
+        Not counted is the right key of an account that is paused: once it goes on, its client need not wait.
+
+        Raises Refused (429) after too many failures, for those who fail again: whoever else is behind that address
+        goes on, else anybody there who knows an account's name could shut it out.
         """
         credentials = self._credentials(header)
         if credentials is None:
             return None
         now = micros(self._clock())
-        _check_wait(self._throttle.must_wait(address, credentials.label, now))
         account = self._verified(credentials, now)
-        if account is None:
+        if account is None and not self._rests(credentials, now):
+            # Said of any name alike, whether there is such an account or not.
+            _check_wait(self._throttle.must_wait(address, credentials.label, now))
             self._failed()
             _check_wait(self._throttle.failed(address, credentials.label, now))
         return account
@@ -111,10 +115,7 @@ class Gatekeeper:
         credentials = self._credentials(header)
         if credentials is None:
             return None
-        now = micros(self._clock())
-        if self._throttle.must_wait(address, credentials.label, now):
-            return None
-        return self._verified(credentials, now)
+        return self._verified(credentials, micros(self._clock()))
 
     def _verified(self, credentials: Credentials, now: Micros) -> Account | None:
         with self._connections.reading() as conn:
@@ -125,6 +126,10 @@ class Gatekeeper:
         if account is not None:
             ACCESS.account = account.name
         return account
+
+    def _rests(self, credentials: Credentials, now: Micros) -> bool:
+        with self._connections.reading() as conn:
+            return rests(conn, credentials.name, credentials.key, credentials.certificate, now)
 
     def _credentials(self, header: str | None) -> Credentials | None:
         if header is not None and header.startswith(self._seal):

@@ -27,7 +27,7 @@ from threatshare.share.measured import Measured
 from threatshare.share.metrics import Metrics, MetricsPage
 from threatshare.share.negotiation import Environ, Negotiation, StartResponse, WsgiApp
 from threatshare.share.pagecache import PageCache
-from threatshare.share.posting import Accept
+from threatshare.share.posting import Accept, admission
 from threatshare.share.readlog import ReadLog
 from threatshare.share.readypages import ReadyPages
 from threatshare.share.settings import ServeSettings
@@ -128,11 +128,11 @@ def create_app(
     app.medallion_backend = EntryBackend(  # type: ignore[attr-defined]
         connections, settings, acceptors, next_key, reads, pages, clock
     )
-    ready = ReadyPages(Compressed(app.wsgi_app), connections, settings, gatekeeper, pages, reads, next_key, clock)
-    wsgi: WsgiApp = Negotiation(ready)
+    wsgi: WsgiApp = Negotiation(Compressed(app.wsgi_app))
     routes = [rule.rule for rule in app.url_map.iter_rules()]
     if take_posted is not None:
-        webhook = _flask(settings, gatekeeper, uploads, [findings_blueprint(connections, take_posted)])
+        admit = admission(connections, settings.daily)
+        webhook = _flask(settings, gatekeeper, uploads, [findings_blueprint(connections, take_posted, admit, clock)])
         wsgi = FindingsDoor(webhook.wsgi_app, wsgi, gatekeeper, connections)
         routes += [rule.rule for rule in webhook.url_map.iter_rules()]
     pages_beside: dict[str, Page] = {
@@ -142,6 +142,7 @@ def create_app(
         security_txt.PATH: security_txt.SecurityTxt(settings.own_contact, clock),
     }
     wsgi = SidePages(wsgi, pages_beside)
+    wsgi = ReadyPages(wsgi, connections, settings, gatekeeper, pages, reads, next_key, clock)
     wsgi = Unsent(wsgi)
     wsgi = Measured(wsgi, metrics, access_log(settings.access_log) if settings.access_log else None)
     wsgi = Clients(wsgi, settings, gatekeeper)

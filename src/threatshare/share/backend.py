@@ -21,10 +21,8 @@ from threatshare.share.bodies import (
     STIX_20,
     STIX_21,
     TAXII,
-    Ready,
     date_headers,
     envelope,
-    manifest_resource,
     versions_resource,
 )
 from threatshare.share.connections import Connections
@@ -32,9 +30,9 @@ from threatshare.share.errors import Refused
 from threatshare.share.exchange import FOREIGN, content_digest
 from threatshare.share.filters import read_query
 from threatshare.share.negotiation import HEAD_ONLY
-from threatshare.share.pagecache import PageCache
+from threatshare.share.pagecache import PageCache, Resource
 from threatshare.share.positions import write_position
-from threatshare.share.posting import Accept, post_objects
+from threatshare.share.posting import Accept, admission, post_objects
 from threatshare.share.readlog import ReadLog
 from threatshare.share.settings import ServeSettings
 from threatshare.store import pages
@@ -42,7 +40,9 @@ from threatshare.store.collections import collection_at, collections, title_of_r
 from threatshare.store.connection import Connection
 from threatshare.store.entries import delete_entries, owner_of
 from threatshare.store.exchange_past import remember_deleted
-from threatshare.store.pages import ALL, EntryFilter, Page
+from threatshare.store.pages import ALL, LAST, EntryFilter, Page
+from threatshare.store.rights import all_withdrawn
+from threatshare.store.runs import note_rejects
 from threatshare.store.statuses import keep_status, status_of
 
 _WRITABLE = (CollectionKind.INBOX, CollectionKind.EXCHANGE, CollectionKind.EXERCISE)
@@ -51,7 +51,9 @@ _WRITABLE = (CollectionKind.INBOX, CollectionKind.EXCHANGE, CollectionKind.EXERC
 _STORED = {CollectionKind.EXCHANGE: (STIX_21, STIX_20)}
 """Media types of what members post; whatever we write ourselves is STIX 2.1."""
 
-Answer = tuple[Ready, dict[str, str]]
+_NOT_IN_FORCE = "The agreement under which this collection is shared is not in force."
+
+Answer = tuple[bytes, dict[str, str]]
 
 
 class EntryBackend:
@@ -73,6 +75,7 @@ class EntryBackend:
         self._next_key = next_key
         self._reads = reads
         self._pages = page_cache
+        self._admit = admission(connections, settings.daily)
         self._clock = clock
 
     def server_discovery(self) -> dict[str, Any]:
@@ -102,11 +105,11 @@ class EntryBackend:
             "max_content_length": self._settings.max_content_length,
         }
 
-    def get_status(self, api_root: str, status_id: str) -> Ready | None:
+    def get_status(self, api_root: str, status_id: str) -> bytes | None:
         """Gives a status that this account made under this root (§4.3)."""
         with self._connections.reading() as conn:
             body = status_of(conn, api_root, status_id, current_account().name)
-        return None if body is None else Ready(body)
+        return None if body is None else body
 
     def get_collections(self, api_root: str) -> dict[str, Any]:
         """Lists what the account has any right on (§5.1); the key is left out where there is nothing."""
@@ -124,9 +127,8 @@ class EntryBackend:
         """Gives a page of the manifest (§5.3)."""
         collection = self._collection(api_root, collection_id)
         wanted = self._filter(collection, allowed)
-        with self._connections.reading() as conn:
-            found = pages.manifest(conn, collection, wanted, self._limit(limit))
-        return manifest_resource(found, self._next(collection, found, wanted)), date_headers(found)
+        built = self._pages.page(collection, wanted, self._limit(limit), of=Resource.MANIFEST)
+        return built.plain.body, built.dates
 
     def get_objects(
         self, api_root: str, collection_id: str, _args: Any, allowed: tuple[str, ...], limit: int
@@ -135,17 +137,21 @@ class EntryBackend:
         collection = self._collection(api_root, collection_id)
         wanted = self._filter(collection, allowed)
         built = self._pages.page(collection, wanted, self._limit(limit))
-        self._note(collection, built.spans)
-        return built.body, built.headers
+        self._note(collection, built.plain.spans)
+        return built.plain.body, built.dates
 
-    def add_objects(self, api_root: str, collection_id: str, body: bytes, _request_time: datetime) -> Ready:
+    def add_objects(self, api_root: str, collection_id: str, body: bytes, _request_time: datetime) -> bytes:
         """Takes objects and keeps their status (§5.5)."""
         collection, account = self._collection(api_root, collection_id), current_account()
         now = self._now()
-        status_id, status = post_objects(collection, account, body, self._acceptors[collection.kind], now)
+        accept = self._acceptors[collection.kind]
+        posted = post_objects(collection, account, body, accept, self._admit, now)
+        # Whoever takes an inbox's objects in has noted those that it refused.
+        refused = [] if collection.kind is CollectionKind.INBOX else posted.refused
         with self._connections.writing() as conn:
-            keep_status(conn, api_root, status_id, account.name, status, now)
-        return status
+            keep_status(conn, api_root, posted.status_id, account.name, posted.status, now)
+            note_rejects(conn, account.name, posted.unread + refused, now)
+        return posted.status
 
     def get_object(
         self,
@@ -203,6 +209,7 @@ class EntryBackend:
     ) -> Answer:
         """Gives a page of one object's versions, by name (§5.8)."""
         collection = self._collection(api_root, collection_id)
+        _not_of_the_past(collection)
         wanted = replace(self._filter(collection, allowed, object_id), versions=(ALL,))
         with self._connections.reading() as conn:
             _must_hold(conn, collection, object_id)
@@ -215,6 +222,8 @@ class EntryBackend:
 
     def _filter(self, collection: Collection, allowed: tuple[str, ...], object_id: str | None = None) -> EntryFilter:
         wanted = read_query(request.args, self._next_key, collection.number, allowed)
+        if wanted.versions != (LAST,):
+            _not_of_the_past(collection)
         return wanted if object_id is None else replace(wanted, ids=(object_id,), types=())
 
     def _limit(self, given: int) -> int:
@@ -239,6 +248,10 @@ class EntryBackend:
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"There is no collection {collection_id!r}.")
         ACCESS.collection = found.alias
+        if found.alias in current_account().withdrawals:
+            with self._connections.reading() as conn:
+                if not all_withdrawn(conn, found.number):
+                    raise Refused(HTTPStatus.FORBIDDEN, f"{_NOT_IN_FORCE} What you were given is being withdrawn.")
         return found
 
     def _find(self, api_root: str, collection_id: str) -> Collection | None:
@@ -259,7 +272,8 @@ def _is_visible(collection: Collection) -> bool:
 
 def _rights(collection: Collection) -> tuple[bool, bool]:
     account = current_account()
-    return collection.alias in account.read, collection.alias in account.write and collection.kind in _WRITABLE
+    can_read = collection.alias in account.read or collection.alias in account.withdrawals
+    return can_read, collection.alias in account.write and collection.kind in _WRITABLE
 
 
 def _shown(collection: Collection) -> dict[str, Any]:
@@ -282,6 +296,12 @@ def _must_hold(conn: Connection, collection: Collection, object_id: str) -> None
 def _names_versions(wanted: EntryFilter) -> bool:
     """Tells whether nothing but versions of one object by name was asked for."""
     return all(isinstance(one, int) for one in wanted.versions) and not (wanted.after or wanted.added_after)
+
+
+def _not_of_the_past(collection: Collection) -> None:
+    """Raises Refused where nothing but withdrawals is left to the account: they are last versions."""
+    if collection.alias in current_account().withdrawals:
+        raise Refused(HTTPStatus.FORBIDDEN, f"{_NOT_IN_FORCE} What is left to read are withdrawals.")
 
 
 def _no_object(object_id: str) -> Refused:

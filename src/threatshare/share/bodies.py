@@ -1,7 +1,7 @@
 """What goes over the wire: bytes that are ready, joined, never parsed; JSON for the few small resources.
 
 medallion's views hand whatever a Backend returns to ``flask.json.dumps`` and look at nothing in it,
-so a JSON provider that lets ``Ready`` through sends a page at the cost of joining it.
+so a JSON provider that lets bytes through sends a page at the cost of joining it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from threatshare.store.pages import ManifestEntry, Page
 TAXII = "application/taxii+json;version=2.1"
 STIX_21 = "application/stix+json;version=2.1"
 STIX_20 = "application/stix+json;version=2.0"
-_MEDIA = {"2.1": {"media_type": STIX_21}, "2.0": {"media_type": STIX_20}}
+_MEDIA = {"2.1": f',"media_type":"{STIX_21}"', "2.0": f',"media_type":"{STIX_20}"'}
+"""The end of a manifest's record, by the object's specification version; none for one that is not known."""
 
 _MICROSECONDS = 1_000_000
-
-
-class Ready(bytes):
-    """JSON that is sent as it stands."""
 
 
 class Posted(bytes):
@@ -32,47 +29,44 @@ class Posted(bytes):
 
 
 class BodyProvider(JSONProvider):
-    """Flask's JSON for this application."""
+    """Flask's JSON for this application: bytes are JSON already and sent as they stand."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Gives bytes, which Flask's responses take as well as text."""
-        return obj if isinstance(obj, Ready) else msgspec.json.encode(obj)  # type: ignore[return-value]
+        return obj if isinstance(obj, bytes) else msgspec.json.encode(obj)  # type: ignore[return-value]
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Leaves a body to whoever splits it into objects."""
         return Posted(s if isinstance(s, bytes) else s.encode())
 
 
-def envelope(page: Page[bytes], following: str | None, bare: bool = False) -> Ready:
+def envelope(page: Page[bytes], following: str | None, bare: bool = False) -> bytes:
     """Writes an envelope (TAXII 2.1 §3.7).
 
     An empty one has an empty list, without which some clients fail, unless it is to be ``bare``.
     """
     head, tail = _ends(b"objects", following)
     if not page.items:
-        return _EMPTY if bare else Ready(head + tail)
+        return _EMPTY if bare else head + tail
     # The ends go onto the outer objects, so that the whole is copied once.
     items = [*page.items]
     items[0] = head + items[0]
     items[-1] += tail
-    return Ready(b",".join(items))
+    return b",".join(items)
 
 
-def manifest_resource(page: Page[ManifestEntry], following: str | None) -> Ready:
+def manifest_resource(page: Page[ManifestEntry], following: str | None) -> bytes:
     """Writes a manifest (TAXII 2.1 §5.3.1)."""
+    # Ids are letters, digits and hyphens: whatever is served was read by stix.received, which takes no others.
     records = [
-        {
-            "id": one.object_id,
-            "date_added": timestamp(one.added),
-            "version": version_text(one.version),
-            **_MEDIA.get(one.spec_version, {}),
-        }
-        for one in page.items
+        f'{{"id":"{object_id}","date_added":"{timestamp(added)}","version":"{version_text(version)}"'
+        f"{_MEDIA.get(spec, '')}}}"
+        for object_id, added, version, spec in page.items
     ]
-    return _resource(b"objects", msgspec.json.encode(records)[1:-1], following)
+    return _resource(b"objects", ",".join(records).encode(), following)
 
 
-def versions_resource(page: Page[Micros], following: str | None) -> Ready:
+def versions_resource(page: Page[Micros], following: str | None) -> bytes:
     """Writes an object's versions (TAXII 2.1 §5.8.1)."""
     texts = [version_text(version) for version in page.items]
     return _resource(b"versions", msgspec.json.encode(texts)[1:-1], following)
@@ -108,15 +102,15 @@ def _seconds(seconds: int) -> str:
     return moment(seconds * _MICROSECONDS).isoformat(timespec="seconds")[:19]
 
 
-_EMPTY = Ready(b'{"more":false}')
+_EMPTY = b'{"more":false}'
 """Not ``{}``: some clients take that for text in UTF-16."""
 
 
-def _resource(name: bytes, items: bytes, following: str | None) -> Ready:
+def _resource(name: bytes, items: bytes, following: str | None) -> bytes:
     if not items:
         return _EMPTY  # the list must be left out (§5.3.1, §5.8.1)
     head, tail = _ends(name, following)
-    return Ready(b"".join((head, items, tail)))
+    return b"".join((head, items, tail))
 
 
 def _ends(name: bytes, following: str | None) -> tuple[bytes, bytes]:

@@ -27,18 +27,22 @@ _GZIP_LEVEL = 1
 _GZIP_WINDOW = 31
 """zlib's way to say: with gzip's head and tail."""
 _IDENTITY = ""
+_LONGEST = 1_000
+"""Characters of a header that is read: clients send some thirty, and what is read is remembered."""
 _OFFERED = ("zstd", "gzip")
 """Where a client has no preference, the first that it takes: zstd costs a fifth of gzip."""
 
 
-@lru_cache(maxsize=256)
 def coding_for(accepted: str | None) -> str:
     """Chooses the coding by an Accept-Encoding header: ``zstd``, ``gzip`` or empty for none.
 
     Where a client takes nothing that there is, it gets the body as it is, which no client has refused.
     """
-    if not accepted:
-        return _IDENTITY
+    return _coding_for(accepted) if accepted and len(accepted) <= _LONGEST else _IDENTITY
+
+
+@lru_cache(maxsize=256)
+def _coding_for(accepted: str) -> str:
     weights: dict[str, float] = {}
     for part in accepted.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))

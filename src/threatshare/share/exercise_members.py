@@ -16,6 +16,7 @@ from threatshare.policy import agreements
 from threatshare.policy.disguise import wants_disguise
 from threatshare.policy.gate import Facts, policy_of
 from threatshare.policy.rules import EXERCISE, MARKING_CEILING, NAMED_IN_EXERCISES, refuse
+from threatshare.policy.senders import sole
 from threatshare.share.exercise_outlet import ExerciseOutlet
 from threatshare.share.outlets import Dispatch, PublishReport
 from threatshare.store.connection import Connection
@@ -78,8 +79,8 @@ def _told(partner: str, one: ExerciseRecord, facts: Facts) -> list[str]:
 
 def partner_of(account: str, one: ExerciseRecord, facts: Facts) -> str:
     """Gives the partner of an exercise that an account belongs to, by its name where the agreement is gone; or none."""
-    agreement = facts.agreement_with(account)
-    partner = agreement.partner if agreement is not None else account
+    claims = facts.partners_of_account(account)
+    partner = sole(claims) or ("" if claims else account)
     return partner if partner in one.partners else ""
 
 

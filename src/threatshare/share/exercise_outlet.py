@@ -13,6 +13,7 @@ from threatshare.model import Collection, CollectionKind, Decision, Micros, Obse
 from threatshare.policy.approvals import needs_two
 from threatshare.policy.exercises import ExerciseTerms
 from threatshare.policy.gate import Audience, Cleared, Facts, candidate_of, clear
+from threatshare.share.introductions import first_told
 from threatshare.share.outlets import Dispatch, Outlet, PublishReport
 from threatshare.stix.exercise import InjectFacts, definition, inject_indicator
 from threatshare.stix.objects import written
@@ -89,7 +90,8 @@ def release(
 ) -> list[tuple[int, int]]:
     """Puts the indicators of injects into the collection, as far as the gate lets them; gives (number, entry id)."""
     outlet, number = way.outlet, way.outlet.collection.number
-    companions = {outlet.facts.our_identity: outlet.identity, way.terms.marking: written(way.terms.definition)}
+    identity = first_told(conn, outlet.identity, outlet.now)
+    companions = {outlet.facts.our_identity: identity, way.terms.marking: written(way.terms.definition)}
     before = releases_of(conn, number, [*companions, *(one.object_id for one in due)])
     dispatch = Dispatch(conn, outlet, before)
     along = {object_id: way.clear(body) for object_id, body in companions.items()}

@@ -47,7 +47,7 @@ def accept(
             return ["the exercise has ended and takes nothing more"] * len(objects)
         # Before anybody reads what is posted now: whoever may not any more is out.
         one = close_out(conn, one, facts, now)
-        agreement = facts.agreement_with(account.name)
+        agreement = facts.agreement_of(account.name)
         if agreement is None or agreement.partner not in one.partners:
             return [f"account {account.name} belongs to no partner of this exercise"] * len(objects)
         if agreement.partner in one.excluded:

@@ -50,7 +50,7 @@ def _settings(serve: Serve, directory: Path) -> list[str]:
         made = serve_settings("", serve, directory)
     except ConfigurationError as problem:
         return [str(problem)]
-    found = [*_listening(serve, made.proxy_networks), *_public_url(serve.public_url)]
+    found = [*_listening(serve, made.proxy_networks), *_public_url(serve.public_url), *_unseen_clients(serve)]
     if serve.certificate_header is not None:
         found += _certificate_header(serve.certificate_header, serve.key_header, made.proxy_networks)
     if serve.default_page_size > serve.max_page_size:
@@ -116,6 +116,17 @@ def _public_url(url: str | None) -> list[str]:
     if scheme == "http" and not _is_loopback(host):
         found.append(f"serve.public_url is {url}: discovery has clients send their keys in the clear. Write https")
     return found
+
+
+def _unseen_clients(serve: Serve) -> list[str]:
+    """Warns of a proxy that is not named as one: its address stands for everybody's then."""
+    if serve.trusted_proxies or serve.tls_certificate is not None or not (serve.public_url or "").startswith("https:"):
+        return []
+    return [
+        "serve.public_url is https, and serve.trusted_proxies is 0: behind a proxy all clients count as one, so wrong "
+        "logins are limited for all together, and logs name the proxy's address alone. Set serve.trusted_proxies to "
+        "how many proxies stand in front, or serve.tls_certificate and serve.tls_key where there is none"
+    ]
 
 
 def _access_log(made: ServeSettings) -> list[str]:

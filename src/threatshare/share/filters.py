@@ -37,8 +37,8 @@ class Query(Protocol):
         ...
 
 
-OBJECT_FIELDS = ("id", "type", "version", "spec_version")
-"""Match fields of the objects endpoint (TAXII 2.1 §5.4)."""
+MATCH_FIELDS = ("id", "type", "version", "spec_version")
+"""Match fields of the endpoints of objects and of their manifest (TAXII 2.1 §5.3, §5.4)."""
 
 
 def read_query(query: Query, next_key: bytes, collection: int, allowed: tuple[str, ...]) -> EntryFilter:

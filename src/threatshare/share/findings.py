@@ -1,7 +1,9 @@
 """``POST /findings``: takes findings from tools that push them.
 
 It is no part of TAXII: any type of content is taken, and recognised as a file's is. Accounts have a right of its own
-for it; for all others there is nothing at this address.
+for it; for all others there is nothing at this address. What is pushed counts towards the account's quota of the day as
+what is posted does: its bytes before it is read; how many findings it holds only reading tells, so the last body that
+is taken of a day may go beyond the objects.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from threatshare.errors import UsageError
 from threatshare.findings.compression import inflates_beyond
+from threatshare.model import micros
+from threatshare.ports import Clock
 from threatshare.share.accounts import Gatekeeper, current_account
 from threatshare.share.connections import Connections
 from threatshare.share.errors import Refused
 from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
+from threatshare.share.posting import Admit
 from threatshare.store.accounts import may_push_findings
 from threatshare.store.faults import StoreFault
+from threatshare.store.quotas import Amount, add_objects
 
 TakePosted = Callable[[bytes, str | None, str], tuple[Mapping[str, object], str | None]]
 """Takes a body in a format (None: recognised) from an account. Gives what came of it, and why nothing could be read,
@@ -66,26 +72,40 @@ class FindingsDoor:
             return False  # the webhook says so
 
 
-def findings_blueprint(connections: Connections, take: TakePosted) -> Blueprint:
-    """Makes the one route of the webhook's application."""
+def findings_blueprint(connections: Connections, take: TakePosted, admit: Admit, clock: Clock) -> Blueprint:
+    """Makes the one route of the webhook's application; ``admit`` counts a body, which is one object at least."""
     blueprint = Blueprint("findings", __name__)
 
     @blueprint.route(_PATH, methods=_METHODS)
     @medallion.auth.login_required  # type: ignore[untyped-decorator]
     def findings() -> Response:
-        account = current_account().name
+        account = current_account()
         with connections.reading() as conn:
-            allowed = may_push_findings(conn, account)
+            allowed = may_push_findings(conn, account.name)
         if not allowed:
             raise NotFound
         if request.method != "POST":
             raise MethodNotAllowed(["POST"])
-        return _take(take, account)
+        body, format = _body()
+        now = micros(clock())
+        admit(account, Amount(1, len(body)), now)
+        counts, unreadable = _taken(take, body, format, account.name)
+        more = _number(counts, "findings") + _number(counts, "rejected") - 1
+        if more > 0:
+            with connections.writing() as conn:
+                add_objects(conn, account.name, more, now)
+        return _answer(counts, unreadable)
 
     return blueprint
 
 
-def _take(take: TakePosted, account: str) -> Response:
+def _number(counts: Mapping[str, object], name: str) -> int:
+    value = counts.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _body() -> tuple[bytes, str | None]:
+    """Gives the body and the format that it is said to have; raises Refused where that is not taken here."""
     if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise Refused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -107,10 +127,17 @@ def _take(take: TakePosted, account: str) -> Response:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The compressed body inflates to more than {most - 1} bytes, the limit. Send it in several requests.",
         )
+    return body, format
+
+
+def _taken(take: TakePosted, body: bytes, format: str | None, account: str) -> tuple[Mapping[str, object], str | None]:
     try:
-        counts, unreadable = take(body, format, account)
+        return take(body, format, account)
     except UsageError as problem:
         raise Refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
+
+
+def _answer(counts: Mapping[str, object], unreadable: str | None) -> Response:
     if unreadable is not None:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"Nothing in the body could be read: {unreadable}")
     empty = not counts["findings"] and not counts["rejected"]

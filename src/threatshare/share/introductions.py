@@ -11,23 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, count
 from typing import Any
 
 import msgspec
 
-from threatshare.model import Decision, Reason, Verdict
+from threatshare.model import Decision, Micros, Reason, Verdict
 from threatshare.policy.agreements import RULE as AGREEMENT_IN_FORCE
 from threatshare.policy.candidates import profile_for
 from threatshare.policy.disguise_rules import ANONYMITY
 from threatshare.policy.gate import Cleared, candidate_of, clear
 from threatshare.policy.profile_rules import PROFILE, introduction_reasons
 from threatshare.share.outlets import Dispatch, Outlet, PublishReport
-from threatshare.share.views import introduced_through, later
+from threatshare.share.views import introduced_through
 from threatshare.stix import objects
-from threatshare.stix.timestamps import write_timestamp
+from threatshare.stix.timestamps import read_timestamp, write_timestamp
 from threatshare.store.connection import Connection
 from threatshare.store.disguises import introductions_standing, standing_under_others
-from threatshare.store.entries import delete_entries, held_body
+from threatshare.store.entries import delete_entries, held_body, told_versions
 from threatshare.store.ledger import record_deletions
 from threatshare.store.releases import Release, releases_of, save_releases
 
@@ -73,7 +74,7 @@ def introduce(dispatch: Dispatch, report: PublishReport) -> None:
     past = releases_of(conn, outlet.collection.number, [*wanted, *standing])
     dispatch.before = {**past, **dispatch.before}
     news = [
-        _News(object_id, body, past.get(object_id), outlet)
+        _News(object_id, body, past.get(object_id), dispatch)
         for object_id, body in wanted.items()
         if not _is_held(past.get(object_id), body)
     ]
@@ -103,7 +104,7 @@ class _News:
     object_id: str
     body: bytes
     past: Release | None
-    outlet: Outlet
+    dispatch: Dispatch
 
     @property
     def life(self) -> int:
@@ -113,13 +114,39 @@ class _News:
     @property
     def decided(self) -> Cleared | Decision:
         """The gate's word on it, as it would go out."""
-        content = _read(self.body)
+        outlet, content = self.dispatch.outlet, _read(self.body)
         content["id"] = objects.reborn_id(self.object_id, self.life)
-        if self.past is not None and self.past.served:
-            modified = max(self.outlet.shown_now, self.past.version + 1_000)
-            content["modified"] = write_timestamp(modified + later(self.outlet.collection.view))
+        held = self.past.version if self.past is not None and self.past.served else None
+        content["modified"] = write_timestamp(_version(self.dispatch.conn, content, held, outlet.shown_now))
         told = objects.written(content)
-        return clear(candidate_of(told, ()), told, self.outlet.audience, self.outlet.facts)
+        return clear(candidate_of(told, ()), told, outlet.audience, outlet.facts)
+
+
+def first_told(conn: Connection, introduction: bytes, now: Micros) -> bytes:
+    """Writes a part of our introduction for an audience that has none of it, dated as for others who were told it."""
+    content = _read(introduction)
+    content["modified"] = write_timestamp(_version(conn, content, None, now))
+    return objects.written(content)
+
+
+def _version(conn: Connection, content: dict[str, Any], held: Micros | None, now: Micros) -> Micros:
+    """Dates a version: as anybody was told the same, if later than what this audience has, else as nothing else is.
+
+    Audiences are told of one Identity in different words, and at different times: dated by each alone, one version
+    would have two contents (STIX 2.1 §3.6). Rather a little earlier than now than later, which stalls clients.
+    """
+    first = read_timestamp(content["modified"]) if held is None else held + 1_000
+    told = told_versions(conn, content["id"])
+    same = [version for version, body in told if version >= first and _is_same(_read(body), content)]
+    if same or not told:
+        return same[-1] if same else first
+    taken = {version for version, _ in told}
+    moments = chain(range(now, first - 1, -1_000), count(max(now, first), 1_000))
+    return next(at for at in moments if at not in taken)
+
+
+def _is_same(told: dict[str, Any], content: dict[str, Any]) -> bool:
+    return told | {"modified": None} == content | {"modified": None}
 
 
 def leave_former(conn: Connection, outlet: Outlet, report: PublishReport, most: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from threatshare.share.access import ACCESS
 from threatshare.share.accesslog import AccessLog
-from threatshare.share.metrics import Metrics
+from threatshare.share.metrics import Answered, Metrics
 from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
 from threatshare.share.unsent import Pieces
 
@@ -30,6 +30,8 @@ _BELOW_ROOT = {
     ("collections", "*", "objects", "*", "versions"): "/{root}/collections/{id}/objects/{id}/versions/",
 }
 _OTHER = "other"
+_LONGEST = 512
+"""Characters of a path that may lead anywhere; a route that was found is remembered."""
 _PROBED = ("/health", "/ready")
 """Asked every few seconds by whatever watches the server: counted, not logged."""
 
@@ -57,21 +59,17 @@ class Measured:
         sent = 0
         try:
             answer = self._app(environ, begin)
-            if isinstance(answer, Pieces):
-                sent = answer.size
-                return answer
-            body = answer if isinstance(answer, list) else _whole(answer)
-            sent = sum(map(len, body))
-            return body
+            sent = answer.size if isinstance(answer, Pieces) else sum(map(len, answer))
+            return answer
         finally:
             self._note(path, method, status, perf_counter() - began, sent)
 
     def _note(self, path: str, method: str, status: str, seconds: float, sent: int) -> None:
         route = route_of(path)
         method = method if method in _METHODS else _OTHER
-        self._metrics.answered(route, method, status, seconds, sent)
-        if ACCESS.objects:
-            self._metrics.served(ACCESS.account, ACCESS.collection, ACCESS.objects)
+        self._metrics.note(
+            Answered(route, method, status, seconds, sent, ACCESS.account, ACCESS.collection, ACCESS.objects)
+        )
         if self._log is not None and route not in _PROBED:
             self._log(
                 account=ACCESS.account or None,
@@ -85,21 +83,16 @@ class Measured:
             )
 
 
-@lru_cache(maxsize=512)
 def route_of(path: str) -> str:
     """Gives the pattern of an address's path; ``other`` for whatever we have nothing at."""
+    return _route_of(path) if len(path) <= _LONGEST else _OTHER
+
+
+@lru_cache(maxsize=512)
+def _route_of(path: str) -> str:
     plain = path.strip("/")
     if plain in _FIXED:
         return f"/{plain}"
     words = tuple(word for word in plain.split("/")[1:] if word)
     shape = tuple("*" if place % 2 else word for place, word in enumerate(words))
     return _BELOW_ROOT.get(shape, _OTHER) if plain else _OTHER
-
-
-def _whole(answer: Iterable[bytes]) -> list[bytes]:
-    try:
-        return list(answer)
-    finally:
-        close = getattr(answer, "close", None)
-        if close is not None:
-            close()

@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[^",;]+|[,;]')
+# Nothing is tried twice: a string that does not end takes the rest, and gives none of it back.
+_PART = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[^",;]+|[,;]', re.DOTALL)
+_LONGEST = 4_096
+"""Characters of a header that is read, and remembered: it is looked at before anybody has said who he is."""
 _VERSION = "2.1"
 _TAXII_TYPE = "application/taxii+json"
 _STIX_TYPE = "application/stix+json"
@@ -30,10 +33,16 @@ class MediaRange:
     quality: float
 
 
-@lru_cache(maxsize=256)
 def accepts_taxii(header: str | None) -> bool:
     """Tells whether an Accept header lets us answer in TAXII 2.1; the most specific range that fits decides."""
-    if header is None or not header.strip():
+    if header is None:
+        return True
+    return len(header) <= _LONGEST and _accepts_taxii(header)
+
+
+@lru_cache(maxsize=256)
+def _accepts_taxii(header: str) -> bool:
+    if not header.strip():
         return True
     best: tuple[int, float] = (-1, 0.0)
     for one in _ranges(header):
@@ -46,7 +55,7 @@ def accepts_taxii(header: str | None) -> bool:
 
 def is_postable(header: str | None) -> bool:
     """Tells whether a Content-Type is one in which objects may be posted: TAXII or STIX, 2.1 or no version."""
-    ranges = _ranges(header or "")
+    ranges = _ranges(header) if header is not None and len(header) <= _LONGEST else []
     return len(ranges) == 1 and ranges[0].type in (_TAXII_TYPE, _STIX_TYPE) and ranges[0].version in (None, _VERSION)
 
 

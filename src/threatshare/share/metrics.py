@@ -2,19 +2,23 @@
 
 Labels are routes, methods, statuses, accounts, collections, feeds and jobs: never a value that somebody asked for, and
 no name that was not let in. What is counted lies in files that the workers share, one set for each that runs at a time,
-and a worker takes over where one that ended left off; so sums are exact and never fall. How the node stands
-is read from the store when somebody asks.
+and a worker takes over where one that ended left off; so sums never fall. A worker notes its answers and counts them
+together each second, off the way of the next request; one that is killed takes that second with it. How the node
+stands is read from the store when somebody asks.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections import Counter as Tally
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from threading import Event, Lock, Thread
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from threatshare.errors import ConfigurationError
 from threatshare.model import Micros, micros
@@ -39,6 +43,21 @@ _CONTENT = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _SECOND: Micros = 1_000_000
 _MOST_CHILDREN = 4_096
+_PERIOD = 1.0
+"""Seconds between two countings."""
+
+
+class Answered(NamedTuple):
+    """A request, as it is counted."""
+
+    route: str
+    method: str
+    status: str
+    seconds: float
+    size: int
+    account: str
+    collection: str
+    objects: int
 
 
 class Metrics:
@@ -68,17 +87,13 @@ class Metrics:
         # Finding a labelled value costs more than counting it.
         self._answered = lru_cache(_MOST_CHILDREN)(self._answer_of)
         self._served = lru_cache(_MOST_CHILDREN)(self._objects.labels)
-
-    def answered(self, route: str, method: str, status: str, seconds: float, sent: int) -> None:
-        """Counts a request."""
-        requests, took, sizes = self._answered(route, method, status)
-        requests.inc()
-        took.observe(seconds)
-        sizes.inc(sent)
-
-    def served(self, account: str, collection: str, objects: int) -> None:
-        """Counts objects that an account was sent."""
-        self._served(account, collection).inc(objects)
+        self._noted: deque[Answered] = deque()
+        self.note: Callable[[Answered], None] = self._noted.append
+        """Notes a request that was answered."""
+        self._counting = Lock()
+        self._closed = Event()
+        self._thread = Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
 
     def failed_login(self) -> None:
         """Counts a failed login."""
@@ -89,6 +104,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
+        self._count()
         counted = self._own
         if self._directory is not None:
             counted = CollectorRegistry()
@@ -98,9 +114,37 @@ class Metrics:
         return generate_latest(counted) + generate_latest(now)
 
     def close(self) -> None:
-        """Gives the slot back for the next worker."""
+        """Counts the rest and gives the slot back for the next worker."""
+        self._closed.set()
+        self._thread.join()
+        self._count()
         if self._slot is not None:
             self._slot.close()
+
+    def _run(self) -> None:
+        while not self._closed.wait(_PERIOD):
+            self._count()
+
+    def _count(self) -> None:
+        """Counts what was noted: a value that many requests share is written once."""
+        requests: Tally[tuple[str, str, str]] = Tally()
+        sizes: Tally[tuple[str, str, str]] = Tally()
+        objects: Tally[tuple[str, str]] = Tally()
+        with self._counting:
+            for _ in range(len(self._noted)):
+                one = self._noted.popleft()
+                kind = one[:3]
+                requests[kind] += 1
+                sizes[kind] += one.size
+                if one.objects:
+                    objects[one.account, one.collection] += one.objects
+                self._answered(*kind)[1].observe(one.seconds)
+            for kind, times in requests.items():
+                counted, _, size = self._answered(*kind)
+                counted.inc(times)
+                size.inc(sizes[kind])
+            for whose, sent in objects.items():
+                self._served(*whose).inc(sent)
 
     def _answer_of(self, route: str, method: str, status: str) -> tuple[Counter, Histogram, Counter]:
         labels = self._requests.labels(route, method, status)

@@ -16,13 +16,15 @@ import msgspec
 from threatshare.model import Decision, Reason, Verdict, moment
 from threatshare.policy.approvals import needs_two
 from threatshare.policy.disguise import Disguise, version_after
-from threatshare.policy.gate import Audience, Cleared, candidate_of, clear
+from threatshare.policy.gate import Cleared, candidate_of, clear
 from threatshare.policy.report_rules import as_report
 from threatshare.share.introductions import introduce
 from threatshare.share.outlets import Dispatch, Outlet, PublishReport
 from threatshare.share.references import FORMER, held_by, is_report, names_former, renamed, waits
+from threatshare.share.thresholds import rests_until, scores_for
 from threatshare.stix import objects
 from threatshare.stix.patterns import read_pattern
+from threatshare.stix.timestamps import read_timestamp
 from threatshare.store.connection import Connection
 from threatshare.store.decisions import REVIEW, Action, ByWhom, approvals, decided_releases, two_persons
 from threatshare.store.embedded import Store
@@ -56,14 +58,19 @@ def decide_own(
     signed = approvals(conn, outlet.collection.number, list(read))
     values = {key: read_pattern(one["pattern"]) for key, one in read.items() if "pattern" in one}
     scores = known(conn, store.key_of, {one for found in values.values() for one in found})
+    worth = scores_for(conn, outlet, scores.values())
     for object_id, content in read.items():
         past = before.get(object_id)
         known_as = _as_known(store, outlet.audience.disguise, content, held, past)
         observables = values.get(object_id, ())
-        score = min((scores[one].score for one in observables if one in scores), default=None)
-        about = _about(store, content, outlet.audience)
+        entries = [scores[one] for one in observables if one in scores]
+        score = min((worth.get(one.number, one.score) for one in entries), default=None)
+        about = _about(store, content, outlet)
         approved, refused = _by_people(said.get(object_id, {}), signed.get(object_id, {}))
         candidate = candidate_of(known_as.body, observables, about=about, score=score, approved=approved)
+        candidate = replace(candidate, own_words=any(one.number in worth for one in entries))
+        if past is not None and read_timestamp(str(content["modified"])) <= past.at:
+            candidate = replace(candidate, rests=rests_until(past) > outlet.now)
         if is_report(content):
             candidate = as_report(candidate, content, outlet.known_ids(held.values()), outlet.audience.disguise)
         if refused is None and names_former(content, past, known_as.plain):
@@ -135,7 +142,7 @@ def _as_known(
     return _KnownAs(body, plain, digest, life)
 
 
-def _about(store: Store, content: Mapping[str, Any], audience: Audience) -> str | None:
+def _about(store: Store, content: Mapping[str, Any], outlet: Outlet) -> str | None:
     """Tells whose indicator a sighting or opinion of ours is about; the audience's own where it is among several."""
     about = content.get("sighting_of_ref")
     if content["type"] == "opinion":
@@ -143,5 +150,6 @@ def _about(store: Store, content: Mapping[str, Any], audience: Audience) -> str 
     if about is None:
         return None
     holders = store.holders(about)
-    senders = audience.agreement.senders if audience.agreement else frozenset()
-    return next((one for one in holders if one in senders), holders[0] if holders else None)
+    agreement = outlet.audience.agreement
+    theirs = (one for one in holders if agreement is not None and agreement in outlet.facts.agreements_with(one))
+    return next(theirs, holders[0] if holders else None)

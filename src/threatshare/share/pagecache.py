@@ -1,4 +1,4 @@
-"""Pages of objects, built once and kept while they stand.
+"""Pages of objects and of manifests, built once and kept while they stand.
 
 What a page holds depends on the collection and the filter and not on who asks, so the clients of a
 collection share it. A full page stands until an entry of its collection is superseded or deleted, the
@@ -15,18 +15,20 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
+from typing import Any
 
 from threatshare.model import Collection, EmptyPage
-from threatshare.share.bodies import Ready, date_headers, envelope
-from threatshare.share.compressed import TINY, compressed
+from threatshare.share.bodies import TAXII, date_headers, envelope, manifest_resource
+from threatshare.share.compressed import TINY, VARY, compressed
 from threatshare.share.connections import Connections
 from threatshare.share.positions import write_position
 from threatshare.store.connection import Connection
 from threatshare.store.entries import Edition, edition
 from threatshare.store.faults import StoreFault
-from threatshare.store.pages import EntryFilter, Page, page, start_of
+from threatshare.store.pages import EntryFilter, Page, manifest, page, start_of
 
 _log = logging.getLogger(__name__)
 
@@ -44,34 +46,61 @@ _PATIENCE = 1.0
 """Seconds to wait for a page that is being built already."""
 
 
+class Resource(Enum):
+    """What a page is of."""
+
+    OBJECTS = auto()
+    MANIFEST = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What decides a page; the date of ``added_after`` is a position already."""
 
+    resource: Resource
     collection: Collection
     wanted: EntryFilter
     limit: int
+    number: int = field(init=False, compare=False)
+    """Its hash, which goes through all fields of a collection and is asked for eight times a request."""
+
+    def __post_init__(self) -> None:
+        known = hash((self.resource, self.collection.number, self.wanted, self.limit))
+        object.__setattr__(self, "number", known)
+
+    def __hash__(self) -> int:
+        return self.number
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
-class Built:
-    """A page as it is sent."""
+class Sent:
+    """A page in one coding, as it goes over the wire."""
 
-    body: Ready
-    headers: dict[str, str]
+    body: bytes
+    headers: list[tuple[str, str]]
     spans: tuple[tuple[int, int], ...]
+    """The entries of which it has the objects; none of a manifest, which has their names only."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """A page that was built."""
+
+    plain: Sent
+    dates: dict[str, str]
+    """The headers that bound its dates."""
     edition: Edition
     asked: Asked
     following: Asked | None
     """What the client will ask for next; None where there is no more."""
-    codings: dict[str, bytes] = field(default_factory=dict)
-    """The body in the codings that were asked for so far."""
+    codings: dict[str, Sent] = field(default_factory=dict)
+    """The page in the codings that were asked for so far."""
     compressing: Lock = field(default_factory=Lock)
 
     @property
     def size(self) -> int:
         """Bytes held."""
-        return _BESIDE + len(self.body) + sum(len(one) for one in self.codings.values())
+        return _BESIDE + len(self.plain.body) + sum(len(one.body) for one in self.codings.values())
 
     def stands(self, now: Edition) -> bool:
         """Tells whether the page would be built the same now."""
@@ -103,30 +132,31 @@ class PageCache:
         self._thread = Thread(target=self._build_ahead, name="pages-ahead", daemon=True)
         self._thread.start()
 
-    def page(self, collection: Collection, wanted: EntryFilter, limit: int, coding: str = "") -> Built:
+    def page(
+        self, collection: Collection, wanted: EntryFilter, limit: int, coding: str = "", of: Resource = Resource.OBJECTS
+    ) -> Built:
         """Gives a page, kept or built, for a client that will ask for the next in the same coding.
 
         Raises BadValue where the filter names too many values.
         """
-        asked = self._asked(collection, wanted, limit)
-        built = self._held(asked)
-        if built is None:
-            with self._connections.reading() as conn:
-                built = self._build(conn, asked)
+        asked = Asked(of, collection, self._placed(collection, wanted), limit)
+        self._await(asked)
+        with self._connections.reading() as conn:
+            built = self._held(conn, asked) or self._build(conn, asked)
         self._served(asked, built, coding)
         return built
 
-    def body(self, built: Built, coding: str) -> bytes:
-        """Gives a page's body in a coding, which it is put into once; in none where it is tiny."""
-        if not coding or len(built.body) < TINY:
-            return built.body
+    def sent(self, built: Built, coding: str) -> Sent:
+        """Gives a page in a coding, which it is put into once; in none where it is tiny."""
+        if not coding or len(built.plain.body) < TINY:
+            return built.plain
         with built.compressing:
             if coding not in built.codings:
-                packed = compressed(built.body, coding)
+                packed = _sent(compressed(built.plain.body, coding), built.dates, built.plain.spans, coding)
                 with self._lock:
                     built.codings[coding] = packed
                     if self._kept.get(built.asked) is built:
-                        self._size += len(packed)
+                        self._size += len(packed.body)
                         self._shrink()
             return built.codings[coding]
 
@@ -135,38 +165,48 @@ class PageCache:
         self._ahead.put(None)
         self._thread.join()
 
-    def _asked(self, collection: Collection, wanted: EntryFilter, limit: int) -> Asked:
-        if wanted.added_after is not None:
-            with self._connections.reading() as conn:
-                start = start_of(conn, collection, wanted)
-            wanted = replace(wanted, after=start, added_after=None)
-        return Asked(collection, wanted, limit)
+    def _placed(self, collection: Collection, wanted: EntryFilter) -> EntryFilter:
+        if wanted.added_after is None:
+            return wanted
+        with self._connections.reading() as conn:
+            start = start_of(conn, collection, wanted)
+        return replace(wanted, after=start, added_after=None)
 
-    def _held(self, asked: Asked) -> Built | None:
+    def _await(self, asked: Asked) -> None:
+        """Lets a page come that is being built already."""
         with self._lock:
             coming = self._coming.get(asked)
         if coming is not None:
             coming.wait(_PATIENCE)
+
+    def _held(self, conn: Connection, asked: Asked) -> Built | None:
         with self._lock:
             built = self._kept.get(asked)
-        if built is None:
-            return None
-        with self._connections.reading() as conn:
-            return built if built.stands(edition(conn, asked.collection)) else None
+        return built if built is not None and built.stands(edition(conn, asked.collection)) else None
 
     def _build(self, conn: Connection, asked: Asked) -> Built:
         # Before the page is read: what changes meanwhile makes it look older than it is, never newer.
         now = edition(conn, asked.collection)
-        found = self._read(conn, asked.collection, asked.wanted, asked.limit)
+        found = self._found(conn, asked)
         token, following = None, None
         if found.more:
             token = write_position(self._next_key, asked.collection.number, found.last_seq, asked.wanted)
             following = replace(asked, wanted=replace(asked.wanted, after=found.last_seq))
-        bare = asked.collection.view.empty_page is EmptyPage.BARE
-        built = Built(envelope(found, token, bare), date_headers(found), found.spans, now, asked, following)
-        if len(built.body) * _LARGEST_SHARE <= self._most_bytes:
+        dates = date_headers(found)
+        if asked.resource is Resource.MANIFEST:
+            plain = _sent(manifest_resource(found, token), dates, ())
+        else:
+            bare = asked.collection.view.empty_page is EmptyPage.BARE
+            plain = _sent(envelope(found, token, bare), dates, found.spans)
+        built = Built(plain, dates, now, asked, following)
+        if len(plain.body) * _LARGEST_SHARE <= self._most_bytes:
             self._keep(asked, built)
         return built
+
+    def _found(self, conn: Connection, asked: Asked) -> Page[Any]:
+        if asked.resource is Resource.MANIFEST:
+            return manifest(conn, asked.collection, asked.wanted, asked.limit)
+        return self._read(conn, asked.collection, asked.wanted, asked.limit)
 
     def _keep(self, asked: Asked, built: Built) -> None:
         with self._lock:
@@ -213,4 +253,13 @@ class PageCache:
                 with self._lock:
                     self._coming.pop(asked).set()
             if built is not None:
-                self.body(built, coding)
+                self.sent(built, coding)
+
+
+def _sent(body: bytes, dates: dict[str, str], spans: tuple[tuple[int, int], ...], coding: str = "") -> Sent:
+    headers = [*dates.items(), ("Content-Type", TAXII), ("Content-Length", str(len(body)))]
+    if coding:
+        headers.append(("Content-Encoding", coding))
+    if coding or len(body) >= TINY:
+        headers.append(VARY)
+    return Sent(body, headers, spans)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from threading import Event, Lock, Thread
 
 from threatshare.model import Collection, Micros
@@ -14,8 +15,11 @@ from threatshare.store.reads import Read, joined_reads, record_reads
 _log = logging.getLogger(__name__)
 _PERIOD = 2.0
 """Seconds; what was sent in the last of them is lost if the process is killed, never if it ends."""
-_MOST_WAITING = 1_000
-"""Ranges gathered before they are joined for the first time."""
+_MOST_NOTED = 1_000
+"""Answers noted before their reads are joined for the first time."""
+
+Noted = tuple[str, int, tuple[tuple[int, int], ...], Micros]
+"""An answer: account, number of the collection, ranges of its entries, when."""
 
 
 class ReadLog:
@@ -23,8 +27,8 @@ class ReadLog:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._waiting: list[Read] = []
-        self._joined_at = _MOST_WAITING
+        self._noted: list[Noted] = []
+        self._joined: list[Read] = []
         self._lock = Lock()
         self._flushing = Lock()
         self._closed = Event()
@@ -36,20 +40,19 @@ class ReadLog:
         ACCESS.account, ACCESS.collection = account, collection.alias
         if not spans:
             return
-        ACCESS.objects += sum(last - first + 1 for first, last in spans)
+        ACCESS.objects += sum([last - first + 1 for first, last in spans])
         with self._lock:
-            self._waiting += [Read(account, collection.number, first, last, 1, now, now) for first, last in spans]
-            if len(self._waiting) > self._joined_at:
-                self._waiting = joined_reads(self._waiting)
-                # Reads of single objects join into little: without this each further one would sort them all again.
-                self._joined_at = max(_MOST_WAITING, 2 * len(self._waiting))
+            self._noted.append((account, collection.number, spans, now))
+            # Reads of single objects join into little: without the second bound each would sort them all again.
+            if len(self._noted) > _MOST_NOTED and len(self._noted) > len(self._joined):
+                self._join()
 
     def flush(self) -> None:
         """Writes what was gathered; keeps it for the next time where the store cannot be written."""
         with self._flushing:
             with self._lock:
-                reads, self._waiting = self._waiting, []
-                self._joined_at = _MOST_WAITING
+                self._join()
+                reads, self._joined = self._joined, []
             if not reads:
                 return
             try:
@@ -58,7 +61,12 @@ class ReadLog:
             except StoreFault as problem:
                 _log.warning("reads are not recorded yet, the store cannot be written: %s", problem)
                 with self._lock:
-                    self._waiting = joined_reads([*reads, *self._waiting])
+                    self._joined += reads
+
+    def _join(self) -> None:
+        if self._noted:
+            self._joined = joined_reads([*self._joined, *_reads(self._noted)])
+            self._noted.clear()
 
     def close(self) -> None:
         """Writes the rest and ends."""
@@ -69,3 +77,9 @@ class ReadLog:
     def _run(self) -> None:
         while not self._closed.wait(_PERIOD):
             self.flush()
+
+
+def _reads(noted: list[Noted]) -> Iterator[Read]:
+    for account, collection, spans, now in noted:
+        for first, last in spans:
+            yield Read(account, collection, first, last, 1, now, now)

@@ -1,4 +1,4 @@
-"""A WSGI layer before the application that sends objects, by page or by id, which is most of what is asked for.
+"""A WSGI layer before all others that answer: it sends objects, by page or by id, and manifests, most of what is asked.
 
 Whatever is out of the ordinary (no such page, no right, a wrong key, a filter that cannot be read)
 goes on to the application, which knows the answer to it; nothing is refused here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -18,27 +19,31 @@ from threatshare.errors import BadValue
 from threatshare.model import Account, Collection, Micros, micros
 from threatshare.ports import Clock
 from threatshare.share.accounts import Gatekeeper
-from threatshare.share.bodies import TAXII
-from threatshare.share.compressed import TINY, VARY, coding_for
+from threatshare.share.compressed import coding_for
 from threatshare.share.connections import Connections
-from threatshare.share.filters import OBJECT_FIELDS, read_query
-from threatshare.share.negotiation import HEAD_ONLY, Environ, StartResponse, WsgiApp
-from threatshare.share.pagecache import Built, PageCache
+from threatshare.share.filters import MATCH_FIELDS, read_query
+from threatshare.share.mediatypes import accepts_taxii
+from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
+from threatshare.share.pagecache import PageCache, Resource, Sent
 from threatshare.share.readlog import ReadLog
 from threatshare.share.settings import ServeSettings
 from threatshare.store.collections import collection_at
 from threatshare.store.faults import StoreFault
 from threatshare.store.pages import EntryFilter
 
-_OBJECTS = re.compile("/([a-z0-9-]{1,64})/collections/([a-zA-Z0-9-]{1,64})/objects/(?:([a-z0-9-]{1,100})/)?").fullmatch
+_PATH = re.compile(
+    "/([a-z0-9-]{1,64})/collections/([a-zA-Z0-9-]{1,64})/(?:(manifest)|objects(?:/([a-z0-9-]{1,100}))?)/?"
+).fullmatch
 _LIMIT = re.compile("[1-9][0-9]{0,8}").fullmatch
 _OF_ONE = ("version", "spec_version")
 """Match fields of an object's own endpoint (TAXII 2.1 §5.6)."""
 _PLAIN = re.compile("[!-~]*").fullmatch
 """Printable ASCII: anything else is left to the application to decode."""
 
-_LASTS: Micros = 1_000_000
+_LASTS: Micros = 100_000
 _MOST_ANSWERS = 1_024
+_LONGEST_QUERY = 2_000
+"""Characters of a query that is remembered; the application reads longer ones each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,9 @@ class _Moment:
     began: Micros
     accounts: dict[bytes, Account] = field(default_factory=dict)
     collections: dict[tuple[str, str], Collection] = field(default_factory=dict)
-    answers: dict[tuple[bytes, str, str], tuple[Account, Collection, ref[Built]]] = field(default_factory=dict)
+    answers: dict[tuple[bytes, str, str, str | None, str | None], tuple[Account, Collection, ref[Sent]]] = field(
+        default_factory=dict
+    )
 
 
 class ReadyPages:
@@ -82,46 +89,39 @@ class ReadyPages:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Sends a page, or hands the request on."""
-        coding = coding_for(environ.get("HTTP_ACCEPT_ENCODING"))
-        try:
-            built = self._ready(environ, coding)
-        except (StoreFault, BadValue):
-            built = None
-        if built is None:
+        sent = None
+        path = _PATH(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "GET" else None
+        if path is not None and len(environ.get("QUERY_STRING", "")) <= _LONGEST_QUERY:
+            with suppress(StoreFault, BadValue):
+                sent = self._sent(environ, path)
+        if sent is None:
             return self._app(environ, start_response)
-        body = self._pages.body(built, coding)
-        headers = [*built.headers.items(), ("Content-Type", TAXII), ("Content-Length", str(len(body)))]
-        if len(built.body) >= TINY:
-            headers.append(VARY)
-        if body is not built.body:
-            headers.append(("Content-Encoding", coding))
-        start_response("200 OK", headers)
-        return [body]
+        start_response("200 OK", sent.headers)
+        return [sent.body]
 
-    def _ready(self, environ: Environ, coding: str) -> Built | None:
-        path = _OBJECTS(environ["PATH_INFO"])
-        plain = environ["REQUEST_METHOD"] == "GET" and environ["HTTP_ACCEPT"] == TAXII and HEAD_ONLY not in environ
-        if path is None or not plain:
-            return None
+    def _sent(self, environ: Environ, path: re.Match[str]) -> Sent | None:
         now = micros(self._clock())
         moment = self._moment(now)
         header, query = environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", "")
+        accepted, codings = environ.get("HTTP_ACCEPT"), environ.get("HTTP_ACCEPT_ENCODING")
         credentials = blake2b(header.encode("latin-1", "replace"), digest_size=16).digest()
-        key = (credentials, path[0], query)
-        account, collection, kept = moment.answers.get(key, (None, None, _gone))
-        built = kept()
-        if account is None or collection is None or built is None:
+        key = (credentials, path[0], query, accepted, codings)
+        account, collection, kept = moment.answers.get(key, _NONE)
+        sent = kept()
+        if account is None or collection is None or sent is None:
+            root, name, manifest, object_id = path.groups()
             account = moment.accounts.get(credentials) or self._account(moment, credentials, environ)
-            collection = None if account is None else self._readable(moment, account, path[1], path[2])
-            asked = None if collection is None else self._asked(query, collection.number, path[3])
-            if account is None or collection is None or asked is None:
+            collection = None if account is None else self._readable(moment, account, root, name)
+            asked = None if collection is None else self._asked(query, collection.number, object_id)
+            if account is None or collection is None or asked is None or not accepts_taxii(accepted):
                 return None
-            built = self._pages.page(collection, *asked, coding)
-            if path[3] is not None and not built.spans:
+            coding, resource = coding_for(codings), Resource.MANIFEST if manifest else Resource.OBJECTS
+            sent = self._pages.sent(self._pages.page(collection, *asked, coding, resource), coding)
+            if object_id is not None and not sent.spans:
                 return None  # whether there is no such object, or no such version of it, changes the answer
-            moment.answers[key] = account, collection, ref(built)
-        self._reads.note(account.name, collection, built.spans, now)
-        return built
+            moment.answers[key] = account, collection, ref(sent)
+        self._reads.note(account.name, collection, sent.spans, now)
+        return sent
 
     def _moment(self, now: Micros) -> _Moment:
         """Gives what holds as long as nobody commits anything, and not for longer than keys take to expire."""
@@ -154,7 +154,7 @@ class ReadyPages:
         if _LIMIT(limit) is None:
             return None
         try:
-            wanted = read_query(query, self._next_key, collection, OBJECT_FIELDS if object_id is None else _OF_ONE)
+            wanted = read_query(query, self._next_key, collection, MATCH_FIELDS if object_id is None else _OF_ONE)
         except BadValue:
             return None
         if object_id is not None:
@@ -164,6 +164,9 @@ class ReadyPages:
 
 def _gone() -> None:
     """Stands for a page that is not there."""
+
+
+_NONE = (None, None, _gone)
 
 
 class _Query(dict[str, list[str]]):

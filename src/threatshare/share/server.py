@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from threading import Thread
 
 from threatshare.errors import ConfigurationError, ThreatshareError
 from threatshare.share.app import TaxiiApp
 from threatshare.share.metrics import DIRECTORY
+from threatshare.share.scratch import scratch
+from threatshare.share.stalled import Patience
 from threatshare.share.workers import Reread, Tls, Workers, end_with, say, steered_by_signals
 
 __all__ = ["Address", "Tls", "serve"]
@@ -52,6 +53,7 @@ def serve(
     announce: Callable[[str], None] | None = None,
     with_parent: bool = False,
     reread: Reread | None = None,
+    patience: Patience = Patience(),  # noqa: B008  frozen
 ) -> None:
     """Serves in the foreground until SIGTERM or SIGINT, then finishes what is under way and returns.
 
@@ -64,10 +66,10 @@ def serve(
     """
     # Workers take over the listening socket, so they are forked where Python would not by itself (from 3.14 on).
     multiprocessing.set_start_method("fork", force=True)
-    with closing(_claimed(address)) as claim, TemporaryDirectory(prefix="threatshare-") as counts:
+    with closing(_claimed(address)) as claim, scratch() as counts:
         os.environ[DIRECTORY] = counts
         bound = Address(address.host, claim.getsockname()[1], address.tls)
-        server = Workers(claim, address.tls, workers, reread or (lambda: address.tls))
+        server = Workers(claim, address.tls, workers, reread or (lambda: address.tls), patience)
         with steered_by_signals(server):
             Thread(target=_announce, args=(server, bound, workers, announce or _say_url), daemon=True).start()
             if with_parent:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from threatshare.config import Network, OwnContact, Serve
 from threatshare.errors import ConfigurationError
+from threatshare.store.quotas import Amount
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 _HEADER = re.compile("[A-Za-z][A-Za-z0-9-]{0,63}").fullmatch
@@ -28,6 +29,8 @@ class ServeSettings:
     max_page_size: int = 10_000
     max_content_length: int = 10_485_760
     """Bytes of one POST body."""
+    daily: Amount = Amount(2_000_000, 4_294_967_296)  # noqa: RUF009  frozen
+    """What one account may post a day."""
     open_discovery: bool = True
     """Whether ``/taxii2/`` answers without credentials."""
     trusted_proxies: int = 0
@@ -69,6 +72,7 @@ def serve_settings(name: str, serve: Serve, directory: Path, certificate: Path |
         default_page_size=serve.default_page_size,
         max_page_size=serve.max_page_size,
         max_content_length=serve.max_content_length,
+        daily=Amount(serve.daily_objects, serve.daily_bytes),
         open_discovery=serve.open_discovery,
         trusted_proxies=serve.trusted_proxies,
         proxy_networks=tuple(_network(text) for text in serve.proxy_networks),

@@ -15,7 +15,8 @@ import msgspec
 from threatshare.policy.candidates import profile_for
 from threatshare.policy.profile_bundles import Bundle, Member, NodeFacts, observables_of
 from threatshare.policy.profile_rules import facts_for
-from threatshare.policy.profiles import Profile, check
+from threatshare.policy.profile_terms import Profile
+from threatshare.policy.profiles import check
 from threatshare.share.outlets import Outlet
 from threatshare.store.connection import Connection
 from threatshare.store.deliveries import PENDING

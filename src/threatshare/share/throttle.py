@@ -1,9 +1,9 @@
 """Limits failed logins, per account and address, and per address.
 
-A key has 256 bits and cannot be guessed; what is limited is the noise and the work. One address with
-one account that keeps failing is refused outright; one address that tries many accounts is told to
-slow down, while a right key from there still works, since a whole network may share an address. Nobody can
-lock an account out from another address than its own.
+A key has 256 bits and cannot be guessed; what is limited is the noise and the work of answering. Whoever keeps failing
+is told to slow down and is counted no more, while a right key from there still works, since a whole network may share
+an address: nobody can lock an account out, from its own address or from another. To tell a right key from a wrong one
+takes one look-up and one hash, as long for a name that is no account's as for one that is.
 
 An IPv6 customer has 2^64 addresses at least, so these count as one (RFC 6177). Each worker counts for itself: with
 four workers four times as many failures are borne.

@@ -17,8 +17,7 @@ from threatshare.share.errors import error_body
 from threatshare.share.negotiation import Environ, StartResponse, WsgiApp
 
 _PIECE = 1024 * 1024
-_SMALL = 64 * 1024
-"""Bytes of an answer that is not counted."""
+"""Bytes. An answer of no more is sent whole: the server would have taken its only piece before it could be counted."""
 _MOST = 192 * 1024 * 1024
 _MOST_OF_ACCOUNT = 48 * 1024 * 1024
 _RETRY_SECONDS = 5
@@ -73,10 +72,10 @@ class Unsent:
             began[:] = line
 
         answer = self._app(environ, begin)
-        if not isinstance(answer, list) or sum(map(len, answer)) <= _SMALL:
+        body = answer[0] if isinstance(answer, list) and len(answer) == 1 else _whole(answer)
+        if len(body) <= _PIECE:
             start_response(*began)
-            return answer
-        body = answer[0] if len(answer) == 1 else b"".join(answer)
+            return [body]
         account = ACCESS.account or environ.get("REMOTE_ADDR", "")
         if self._counted(account, len(body)):
             start_response(*began)
@@ -107,6 +106,15 @@ class Unsent:
                 return False
             self._waiting[account] += size
             return True
+
+
+def _whole(answer: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(answer)
+    finally:
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
 
 
 def _cut(body: bytes) -> Iterator[bytes]:

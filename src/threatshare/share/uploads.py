@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
 from time import monotonic
@@ -16,6 +17,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from threatshare.share.accounts import current_account
 from threatshare.share.errors import Refused
 
+VISIT = "threatshare.visit"
+"""Where the environ of a request holds what is known of it while it is in our hands."""
 _EXTENSION = "threatshare_uploads"
 _RETRY_SECONDS = 5
 _FEW = 4
@@ -23,6 +26,18 @@ _FEW = 4
 _BODY_SECONDS = 60.0
 _PIECE = 256
 """Bytes read at once: the server gives back nothing before that many have come, and no clock is looked at meanwhile."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request in the hands of the application."""
+
+    address: str
+    """Of the other end of its connection."""
+    began: float
+    """On the clock that never goes back."""
+    reading: bool = False
+    """Whether its body is waited for."""
 
 
 class Uploads:
@@ -97,10 +112,24 @@ class TaxiiRequest(Request):
     def get_data(self, *args: Any, **kwargs: Any) -> Any:
         """Reads the body, and refuses one whose length was not declared and reaches MAX_CONTENT_LENGTH."""
         uploads: Uploads = current_app.extensions[_EXTENSION]
-        with uploads.slot(current_account().name):
+        with uploads.slot(current_account().name), _waited_for(self.environ):
             self.environ["wsgi.input"] = TimelyBody(self.environ["wsgi.input"])
             body = super().get_data(*args, **kwargs)
         # Werkzeug reads no further than that and says nothing of what was left.
         if self.max_content_length is not None and len(body) >= self.max_content_length:
             raise RequestEntityTooLarge
         return body
+
+
+@contextmanager
+def _waited_for(environ: Mapping[str, Any]) -> Iterator[None]:
+    """Tells whoever watches for bodies that never come that this one is waited for."""
+    visit = environ.get(VISIT)
+    if not isinstance(visit, Visit):
+        yield
+        return
+    visit.reading = True
+    try:
+        yield
+    finally:
+        visit.reading = False

@@ -12,10 +12,9 @@ from uuid import uuid5
 
 import msgspec
 
-from threatshare.model import Collection, CollectionKind, Fields, Form, Micros, Observable, TlpIds, View
+from threatshare.model import Collection, CollectionKind, Fields, Form, Observable, TlpIds, View
 from threatshare.stix.objects import NAMESPACE, indicator_id, siem_indicator_id, written
 from threatshare.stix.observed import observed_data
-from threatshare.stix.timestamps import read_timestamp, write_timestamp
 from threatshare.stix.tlp import TLP1_ID, TLP_IDS
 from threatshare.triage.merged import MONITOR_ONLY
 
@@ -72,25 +71,12 @@ def seen_through(view: View, indicator: Mapping[str, Any], observable: Observabl
     return told
 
 
-_LATER: Mapping[TlpIds, Micros] = {TlpIds.TLP2: 0, TlpIds.TLP1: 1_000, TlpIds.BOTH: 2_000}
-"""Microseconds, whole milliseconds: by how much later our Identity is dated that is marked otherwise."""
-
-
-def later(view: View) -> Micros:
-    """Gives what a view adds to ``modified`` of our Identity.
-
-    It has one id everywhere: dated alike, its markings would make two contents of one version (STIX 2.1 §3.6).
-    """
-    return _LATER[view.tlp]
-
-
 def introduced_through(view: View, introduction: bytes) -> bytes:
     """Writes a part of our introduction as a view has it: whole, but marked by the ids that the view's objects bear."""
     if view.tlp is TlpIds.TLP2:
         return introduction
     told = msgspec.json.decode(introduction)
     told["object_marking_refs"] = _marked(view.tlp, told["object_marking_refs"])
-    told["modified"] = write_timestamp(read_timestamp(told["modified"]) + later(view))
     return written(told)
 
 

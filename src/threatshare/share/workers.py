@@ -32,10 +32,11 @@ from granian.server.mp import MPServer
 from threatshare.errors import ThreatshareError
 from threatshare.share.app import TaxiiApp
 from threatshare.share.memory import reuse_memory
+from threatshare.share.negotiation import WsgiApp
+from threatshare.share.stalled import Patience, Stalled
 
 _THREADS = 256
 """Of each worker: a body that is sent slowly holds one, an idle one costs next to nothing."""
-_HEADER_MILLISECONDS = 15_000
 _FINISHING_SECONDS = 20
 """What is under way when a worker ends gets this long."""
 _STARTING_SECONDS = 60
@@ -64,7 +65,14 @@ Reread = Callable[[], Tls | None]
 class Workers(MPServer):
     """granian's processes, made for one listening socket."""
 
-    def __init__(self, listener: socket.socket, tls: Tls | None, workers: int, reread: Reread) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        tls: Tls | None,
+        workers: int,
+        reread: Reread,
+        patience: Patience = Patience(),  # noqa: B008  frozen
+    ) -> None:
         host, port = listener.getsockname()[:2]
         super().__init__(
             "threatshare",
@@ -74,21 +82,22 @@ class Workers(MPServer):
             workers=workers,
             blocking_threads=_THREADS,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
+            http1_settings=HTTP1Settings(header_read_timeout=int(patience.head * 1_000)),
             log_level=LogLevels.critical,
             respawn_failed_workers=True,
             workers_kill_timeout=_FINISHING_SECONDS,
         )
         self._listener = listener
         self._reread = reread
+        self._patience = patience
         # A pipe, since a lock shared by processes takes /dev/shm, which not every service has.
         self._ready, self._tell_ready = os.pipe()
         os.set_blocking(self._ready, False)
         self._use(tls)
 
-    def loader(self, make_app: Callable[[], TaxiiApp]) -> Callable[[], TaxiiApp]:
+    def loader(self, make_app: Callable[[], TaxiiApp]) -> Callable[[], WsgiApp]:
         """Gives what makes the application in a worker, and tells us that it is made."""
-        return _Loader(make_app, self._tell_ready, self._listener, os.getpid())
+        return _Loader(make_app, self._tell_ready, self._listener, os.getpid(), self._patience)
 
     def _use(self, tls: Tls | None) -> None:
         self.build_ssl_context(
@@ -226,8 +235,9 @@ class _Loader:
     listener: socket.socket
     parent: int
     """Its process id, which a worker whose parent is gone could not find out any more."""
+    patience: Patience
 
-    def __call__(self) -> TaxiiApp:
+    def __call__(self) -> WsgiApp:
         reuse_memory()
         # Threads that the application starts must not take what is meant for the one that waits for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
@@ -239,8 +249,10 @@ class _Loader:
             app.leave()
 
         _end_once(leave, self.parent)
+        watched = Stalled(app, self.listener.getsockname()[1], self.patience)
+        watched.watch()
         os.write(self.ready, b".")
-        return app
+        return watched
 
 
 def _stop_taking(listener: socket.socket) -> None:

@@ -43,11 +43,12 @@ class NewClaim(Struct, gc=False):
     """Bits NO_BLOCK and BY_DEFINITION."""
 
 
-def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> NewClaim | None:
+def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros, held: bool = False) -> NewClaim | None:
     """Reads an indicator's claim; None for every other type and for other pattern languages.
 
     Raises BadValue with the reason where pattern, times or values cannot be taken. A withdrawal is obeyed
-    whatever else is wrong with it: it then claims nothing of any observable, not even of those before.
+    whatever else is wrong with it: it then claims nothing of any observable, not even of those before. ``held``: it
+    was read so before it was stored.
     """
     if version > now + MAX_AHEAD:
         raise BadValue(f"{read.id}: modified lies more than 5 minutes in the future")
@@ -55,7 +56,7 @@ def claim_of(read: Received, version: Micros, default_tlp: Tlp, now: Micros) -> 
         return None
     try:
         valid_from, valid_until = _validity(read)
-        observables = read_pattern(read.pattern or "")
+        observables = read_pattern(read.pattern or "", held)
     except BadValue as problem:
         if not read.revoked:
             raise BadValue(f"{read.id}: {problem}") from problem
@@ -127,6 +128,7 @@ def _marked(read: Received, default_tlp: Tlp) -> tuple[int, int]:
     tlp, handling = _NO_TLP, 0
     for ref in read.marking_refs:
         rank, bits = _RANKS.get(ref, _UNREAD)
-        tlp = max(tlp, rank)
+        if rank > tlp:
+            tlp = rank
         handling |= bits
     return int(default_tlp) if tlp == _NO_TLP else tlp, handling

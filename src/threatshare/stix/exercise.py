@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from threatshare.model import Kind, Micros, Observable, Role, Tlp
+from threatshare.stix.lookalikes import AS_SMALL
 from threatshare.stix.objects import NAMESPACE, IndicatorFacts, indicator
 from threatshare.stix.patterns import pattern_of
 from threatshare.stix.received import Received
@@ -37,17 +38,10 @@ is_name = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII).fullmatc
 """Matches what an exercise may be called: it stands in a label, an alias and a title."""
 
 _WORD = "exercise"
-_TWINS = str.maketrans(
-    {
-        **dict.fromkeys("\u0435\u0454\u0415\u0404\u03b5\u0395\u1d07\u2c78\u04bd", "e"),
-        **dict.fromkeys("\u0445\u0425\u04b3\u03c7\u03a7\u2573\u00d7", "x"),
-        **dict.fromkeys("\u0433\u0413\u0280\u1d26", "r"),
-        **dict.fromkeys("\u0441\u0421\u03f2\u03f9\u1d04", "c"),
-        **dict.fromkeys("\u0456\u0406\u04cf\u04c0\u03b9\u0399\u0131\u026a", "i"),
-        **dict.fromkeys("\u0455\u0405\ua731", "s"),
-    }
-)
-"""Letters of other scripts, and small capitals, that look like those of the word (after UTS 39's confusables)."""
+_TWINS = {
+    ord(case): plain for one, plain in AS_SMALL.items() if plain in _WORD for case in (chr(one), chr(one).upper())
+}
+"""Look-alikes of the word's letters; those of other letters go, as all that is no letter goes."""
 _NO_LETTERS = re.compile("[^a-z]+")
 _PARTS = re.compile(r"[:=]")
 _WORDS = re.compile(r"[:=\-\s_./,;|\u2010-\u2015\u2212]")

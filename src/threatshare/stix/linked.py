@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ MOST_LINKS = 10_000
 """References of one object that are followed."""
 _MOST_TEXT = 200
 """Characters of a name or relationship type."""
+_MOST_NAMED = 20
+"""Techniques, and galaxies, of one object."""
+_IS_ATTACK_ID = re.compile(r"(?:TA|[TGSMCA])\d{4}(?:\.\d{3})?").fullmatch
+"""Ids of ATT&CK: tactics, techniques, groups, software, mitigations, campaigns and assets (attack.mitre.org)."""
 
 NAMING: Mapping[str, str] = {
     "report": "reported in",
@@ -22,6 +27,27 @@ NAMING: Mapping[str, str] = {
     "opinion": "judged in",
 }
 """Types that refer to others by ``object_refs``, and what that makes of those that they name."""
+
+_GALAXY_TAG = re.compile(r'misp-galaxy:([a-z0-9-]{1,100})="([^"\x00-\x1f]{1,200})"').fullmatch
+_GALAXIES: Mapping[str, str] = {
+    "threat-actor": "threat-actor",
+    "microsoft-activity-group": "threat-actor",
+    "mitre-intrusion-set": "intrusion-set",
+    "mitre-enterprise-attack-intrusion-set": "intrusion-set",
+    "mitre-malware": "malware",
+    "mitre-enterprise-attack-malware": "malware",
+    **dict.fromkeys(
+        ("malpedia", "ransomware", "rat", "banker", "botnet", "stealer", "backdoor", "cryptominers", "android"),
+        "malware",
+    ),
+    "mitre-tool": "tool",
+    "mitre-enterprise-attack-tool": "tool",
+    "tool": "tool",
+    "exploit-kit": "tool",
+}
+"""Galaxies of MISP (repository MISP/misp-galaxy), and the STIX type of what they name. MISP names malware and those
+behind it by tags, and writes its tags as labels where it exports STIX. Seen in samples: threat-actor;
+the others are unconfirmed here."""
 
 
 class Link(NamedTuple):
@@ -57,6 +83,7 @@ class Described(Struct):
     opinion: str | None = None
     explanation: str | None = None
     aliases: list[str] = []
+    labels: list[str] = []
     malware_types: list[str] = []
     external_references: list[ExternalReference] = []
     kill_chain_phases: list[_KillChainPhase] = []
@@ -72,7 +99,14 @@ class Described(Struct):
     def techniques(self) -> tuple[str, ...]:
         """Ids of ATT&CK techniques, groups or software that it names, each once."""
         found = [one.external_id for one in self.external_references if _is_attack(one) and one.external_id]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(found))[:_MOST_NAMED]
+
+    @property
+    def galaxies(self) -> tuple[tuple[str, str, str], ...]:
+        """What its labels name of MISP's galaxies, each once: STIX type, name and label."""
+        found = ((_GALAXY_TAG(one), one) for one in self.labels)
+        named = ((_GALAXIES[tag[1]], tag[2], one) for tag, one in found if tag is not None and tag[1] in _GALAXIES)
+        return tuple(dict.fromkeys(named))[:_MOST_NAMED]
 
 
 _tying = msgspec.json.Decoder(_Tying)
@@ -105,4 +139,4 @@ def described(body: bytes) -> Described | None:
 
 
 def _is_attack(reference: ExternalReference) -> bool:
-    return (reference.source_name or "").startswith("mitre-")
+    return (reference.source_name or "").startswith("mitre-") and _IS_ATTACK_ID(reference.external_id or "") is not None

@@ -48,7 +48,8 @@ _NOT_BARE = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]++")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DEFAULT_PORT = {"http": 80, "https": 443, "ftp": 21}
 _DEFANGED_SCHEME = {"hxxp": "http", "hxxps": "https", "hxtp": "http", "htxp": "http", "fxp": "ftp"}
-_HASH_LENGTH: Mapping[int, Kind] = {32: Kind.MD5, 40: Kind.SHA1, 64: Kind.SHA256, 128: Kind.SHA512}
+HASH_KINDS: Mapping[int, Kind] = {32: Kind.MD5, 40: Kind.SHA1, 64: Kind.SHA256, 128: Kind.SHA512}
+"""By the number of hexadecimal digits."""
 _COMMENT = r"/\*(?:[^*]|\*(?!/))*+"
 _BETWEEN = re.compile(
     rf"(?P<kept>'(?:[^'\\]|\\.)*+'?|{_COMMENT}\Z)|(?:\s|{_COMMENT}\*/|//[^\r\n]*+)++",
@@ -118,8 +119,8 @@ def _kind_of(text: str) -> Kind:
     if "://" in text:
         return Kind.URL
     lower = text.lower()
-    if _HEX(lower) and len(text) in _HASH_LENGTH:
-        return _HASH_LENGTH[len(text)]
+    if _HEX(lower) and len(text) in HASH_KINDS:
+        return HASH_KINDS[len(text)]
     if "@" in text:
         return Kind.EMAIL
     if _MAC(lower):
@@ -322,5 +323,5 @@ _CANONICAL: Mapping[Kind, Callable[[str], Observable]] = {
     Kind.EMAIL: _email,
     Kind.MAC: _mac,
     Kind.PATTERN: _pattern,
-    **{kind: _hash_of(kind, length) for length, kind in _HASH_LENGTH.items()},
+    **{kind: _hash_of(kind, length) for length, kind in HASH_KINDS.items()},
 }

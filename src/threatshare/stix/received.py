@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from threatshare.errors import BadValue
 from threatshare.model import Micros
+from threatshare.stix.patterns import read_ahead
 from threatshare.stix.timestamps import read_timestamp
 
 MAX_OBJECT = 1_048_576
@@ -192,7 +193,8 @@ def read_object(raw: bytes) -> Received:
     Refused: too large, too deep, no valid UTF-8, NUL or lone surrogates, numbers that cannot be read,
     an id of the wrong form or for another type, ``modified`` before ``created``, a confidence outside
     0-100, an indicator without pattern, too many references. A property that stands there twice counts
-    as it does for every common reader: the last.
+    as it does for every common reader: the last. A costly pattern has been read then, for ``read_pattern``; what is
+    wrong with it says whoever asks for what it names.
     """
     _check_text(raw)
     try:
@@ -210,8 +212,10 @@ def read_object(raw: bytes) -> Received:
         _check_times(read.id, read.created, read.modified)
     elif read.type == "indicator":
         raise BadValue(f"{read.id}: indicator without created and modified")
-    if not read.pattern and read.type == "indicator":
-        raise BadValue(f"{read.id}: indicator without a pattern")
+    if read.type == "indicator":
+        if not read.pattern:
+            raise BadValue(f"{read.id}: indicator without a pattern")
+        read.pattern = read_ahead(read.pattern)
     return read
 
 

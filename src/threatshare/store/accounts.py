@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from threatshare.errors import UsageError
-from threatshare.model import Account, Collection, CollectionKind, Micros
-from threatshare.policy.agreements import Agreement
+from threatshare.model import Account, Collection, Micros
 from threatshare.store.account_keys import key_hash, key_prefix, new_key
 from threatshare.store.collections import collection_by_alias, collections
 from threatshare.store.connection import Connection
+from threatshare.store.rights import account_at, account_with, granted
 from threatshare.store.settings import ACCOUNT_PEPPER, make_secret, read_secret
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII).fullmatch
+_OURS = "own"
+"""The source of our own indicators; what an account posts is kept under its name."""
 _NO_PEPPER = bytes(32)
 _NO_HASH = bytes(32)
-_OURS = (CollectionKind.SIEM, CollectionKind.INTERNAL)
-"""Collections for our own tools: they hold what agreements let leave for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,10 @@ class AccountRecord:
     """Whether it may read the server's metrics."""
     expires: Micros | None = None
     """When it ends by itself; None: never."""
+    partner: str | None = None
+    """The partner that it was tied to."""
+    paused: Micros | None = None
+    """Since when it rests; None: it does not."""
     keys: tuple[KeyRecord, ...] = ()
     """Its keys, newest first."""
     certificates: tuple[str, ...] = ()
@@ -63,20 +67,26 @@ def add_account(
     findings: bool = False,
     metrics: bool = False,
     expires: Micros | None = None,
+    partner: str | None = None,
 ) -> str:
     """Makes an account with rights on collections by alias; returns its key, which is kept nowhere.
 
-    From ``expires`` on neither its keys nor its certificates are good.
+    From ``expires`` on neither its keys nor its certificates are good. What it reads as ``partner``'s ends with the
+    agreement with that partner.
 
-    Raises UsageError where the name is taken (a revoked account keeps its name) or a collection is unknown.
+    Raises UsageError where the name is taken (a revoked account keeps its name) or ours, or a collection is unknown.
     """
     if _NAME(name) is None:
         raise UsageError(f"{name!r} cannot be an account's name: wanted are up to 64 letters, digits and . _ @ + -")
+    if name == _OURS:
+        raise UsageError(f"no account can be called {name!r}, as our own indicators are; use another name")
     if conn.execute("SELECT 1 FROM account WHERE name = ?", (name,)).fetchone() is not None:
         raise UsageError(f"there is an account {name} already, perhaps a revoked one; use another name")
     if expires is not None and expires <= now:
         raise UsageError("an account cannot expire before it is made")
-    conn.execute("INSERT INTO account (name, created, expires) VALUES (?, ?, ?)", (name, now, expires))
+    conn.execute(
+        "INSERT INTO account (name, created, expires, partner) VALUES (?, ?, ?, ?)", (name, now, expires, partner)
+    )
     grant(conn, name, read, write, findings, metrics)
     return _add_key(conn, name, now)
 
@@ -85,24 +95,43 @@ def verify(conn: Connection, name: str | None, key: str, now: Micros) -> Account
     """Finds the account that a key belongs to, and which must have this name unless None is given.
 
     Takes the same time and gives the same None for an unknown key, a wrong name, an expired key
-    and a revoked account.
+    and an account that is paused or revoked.
     """
-    prefix = key_prefix(key)
+    owner, paused = _holder(conn, name, key, now)
+    return None if owner is None or paused else account_at(conn, owner, now)
+
+
+def rests(conn: Connection, name: str | None, key: str, certificate: bytes | None, now: Micros) -> bool:
+    """Tells whether a key, or the SHA-256 of a certificate where there is one, would be right were it not paused."""
+    if certificate is None:
+        return _holder(conn, name, key, now)[1]
     row = conn.execute(
         """
-        SELECT k.account, k.hash FROM account_key AS k JOIN account AS a ON a.name = k.account
+        SELECT 1 FROM account_certificate AS c JOIN account AS a ON a.name = c.account
+        WHERE c.fingerprint = ? AND a.revoked IS NULL AND a.paused IS NOT NULL AND (a.expires IS NULL OR a.expires > ?)
+        """,
+        (certificate, now),
+    ).fetchone()
+    return row is not None
+
+
+def _holder(conn: Connection, name: str | None, key: str, now: Micros) -> tuple[str | None, bool]:
+    """Gives whose key it is, None: nobody's of that name; and whether that account is paused. Takes the same time."""
+    row = conn.execute(
+        """
+        SELECT k.account, k.hash, a.paused IS NOT NULL FROM account_key AS k JOIN account AS a ON a.name = k.account
         WHERE k.prefix = ?1 AND a.revoked IS NULL AND (a.expires IS NULL OR a.expires > ?2)
             AND (k.expires IS NULL OR k.expires > ?2)
         """,
-        (prefix or "", now),
+        (key_prefix(key) or "", now),
     ).fetchone()
-    owner, kept = ("", _NO_HASH) if row is None else row
+    owner, kept, paused = ("", _NO_HASH, False) if row is None else row
     offered = key_hash(read_secret(conn, ACCOUNT_PEPPER) or _NO_PEPPER, key)
     right_key = hmac.compare_digest(offered, bytes(kept))
     right_name = name is None or hmac.compare_digest(name.encode(), owner.encode())
     if row is None or not right_key or not right_name:
-        return None
-    return _account(conn, owner)
+        return None, False
+    return owner, bool(paused)
 
 
 def rotate_account_key(conn: Connection, name: str, now: Micros, overlap: Micros = 0) -> str:
@@ -127,6 +156,18 @@ def expire_account(conn: Connection, name: str, expires: Micros | None) -> None:
     """Sets when an account ends by itself; None: never. Raises UsageError where there is no such account."""
     _wanted(conn, name)
     conn.execute("UPDATE account SET expires = ? WHERE name = ?", (expires, name))
+
+
+def pause_account(conn: Connection, name: str, since: Micros | None) -> None:
+    """Has an account rest from now on, on every worker; None: it is good again. Raises UsageError as above."""
+    _wanted(conn, name)
+    conn.execute("UPDATE account SET paused = ? WHERE name = ?", (since, name))
+
+
+def tie_account(conn: Connection, name: str, partner: str | None) -> None:
+    """Makes an account a partner's; None: nobody's by hand. Raises UsageError where there is no such account."""
+    _wanted(conn, name)
+    conn.execute("UPDATE account SET partner = ? WHERE name = ?", (partner, name))
 
 
 def add_certificate(conn: Connection, name: str, fingerprint: bytes, now: Micros) -> None:
@@ -159,11 +200,11 @@ def verify_certificate(conn: Connection, fingerprint: bytes, now: Micros) -> Acc
     row = conn.execute(
         """
         SELECT a.name FROM account_certificate AS c JOIN account AS a ON a.name = c.account
-        WHERE c.fingerprint = ? AND a.revoked IS NULL AND (a.expires IS NULL OR a.expires > ?)
+        WHERE c.fingerprint = ? AND a.revoked IS NULL AND a.paused IS NULL AND (a.expires IS NULL OR a.expires > ?)
         """,
         (fingerprint, now),
     ).fetchone()
-    return None if row is None else _account(conn, row[0])
+    return None if row is None else account_at(conn, row[0], now)
 
 
 def may_push_findings(conn: Connection, name: str) -> bool:
@@ -223,52 +264,31 @@ def withdraw(
         )
 
 
-def foreign_readings(
-    conn: Connection, agreements: Mapping[str, Agreement], name: str | None = None, read: Iterable[str] | None = None
-) -> list[str]:
-    """Says which accounts of partners may read what is our own, or another partner's, and why that is not theirs.
-
-    An account is a partner's that an agreement names (its partner, or one of ``inbound.sources``), or a collection for
-    partners. ``name`` and ``read``: only of this account, and as if it could read just these collections, by alias.
-    """
-    known = {one.alias: one for one in collections(conn)}
-    partners = {one.partner for one in known.values() if one.partner is not None}
-    owners = {partner: partner for partner in partners}
-    owners |= {sender: one.partner for one in agreements.values() for sender in one.senders}
-    wanted = read if name is not None and read is not None else None
-    found = []
-    for account, alias in [(str(name), alias) for alias in wanted] if wanted is not None else _readings(conn, name):
-        partner, one = owners.get(account), known.get(alias)
-        if partner is None or one is None:
-            continue
-        if one.kind in _OURS:
-            whose = "our own tools"
-        elif one.kind is CollectionKind.PARTNER and one.partner != partner:
-            whose = f"{one.partner}"
-        else:
-            continue
-        found.append(f"account {account} is {partner}'s, and the collection {alias} is for {whose}")
-    return found
-
-
 def list_accounts(conn: Connection) -> list[AccountRecord]:
     """Gives all accounts by name, the revoked ones too."""
     rows = conn.execute(
-        "SELECT name, created, revoked, findings, metrics, expires FROM account ORDER BY name"
+        "SELECT name, created, revoked, findings, metrics, expires, partner, paused FROM account ORDER BY name"
     ).fetchall()
     return [
         AccountRecord(
-            _account(conn, name, as_granted=True),
+            account_with(name, granted(conn, name)),
             created,
             revoked,
             bool(findings),
             bool(metrics),
             expires,
+            partner,
+            paused,
             _keys(conn, name),
             _certificates(conn, name),
         )
-        for name, created, revoked, findings, metrics, expires in rows
+        for name, created, revoked, findings, metrics, expires, partner, paused in rows
     ]
+
+
+def account_names(conn: Connection) -> list[str]:
+    """Gives the names of all accounts, the revoked ones too."""
+    return [name for (name,) in conn.execute("SELECT name FROM account ORDER BY name").fetchall()]
 
 
 def readers_of(conn: Connection, collection: Collection) -> list[str]:
@@ -291,34 +311,6 @@ def _add_key(conn: Connection, name: str, now: Micros) -> str:
     return key
 
 
-def _readings(conn: Connection, name: str | None) -> list[tuple[str, str]]:
-    return conn.execute(
-        "SELECT r.account, c.alias FROM account_right AS r JOIN collection AS c ON c.number = r.collection"
-        " JOIN account AS a ON a.name = r.account WHERE r.verb = 'read' AND a.revoked IS NULL"
-        " AND r.account = coalesce(?, r.account) ORDER BY r.account, c.alias",
-        (name,),
-    ).fetchall()
-
-
-def _account(conn: Connection, name: str, as_granted: bool = False) -> Account:
-    """Gives an account with its rights.
-
-    One that is named as the partner of a collection is that partner's: of collections that the gate fills, it reads
-    that partner's alone, whatever it was granted, unless the rights ``as_granted`` are asked for.
-    """
-    rights: dict[str, set[str]] = {"read": set(), "write": set()}
-    for alias, verb in conn.execute(
-        """
-        SELECT c.alias, r.verb FROM account_right AS r JOIN collection AS c ON c.number = r.collection
-        WHERE r.account = ?1 AND (?2 OR r.verb <> 'read' OR c.kind NOT IN ('siem', 'internal', 'partner')
-            OR c.partner = ?1 OR NOT EXISTS (SELECT 1 FROM collection WHERE partner = ?1))
-        """,
-        (name, as_granted),
-    ).fetchall():
-        rights[verb].add(alias)
-    return Account(name, frozenset(rights["read"]), frozenset(rights["write"]))
-
-
 def _keys(conn: Connection, name: str) -> tuple[KeyRecord, ...]:
     rows = conn.execute(
         "SELECT prefix, created, expires FROM account_key WHERE account = ? ORDER BY created DESC, prefix", (name,)
@@ -334,7 +326,9 @@ def _certificates(conn: Connection, name: str) -> tuple[str, ...]:
 
 
 def _wanted(conn: Connection, name: str) -> None:
-    known = conn.execute("SELECT 1 FROM account WHERE name = ? AND revoked IS NULL", (name,)).fetchone()
+    known = conn.execute("SELECT revoked FROM account WHERE name = ?", (name,)).fetchone()
+    if known is not None and known[0] is not None:
+        raise UsageError(f"account {name} is revoked, which is for good; add it under another name")
     if known is None:
         raise UsageError(f"there is no account {name!r}; `threatshare account list` shows those there are")
 

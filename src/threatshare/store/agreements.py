@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from threatshare.config import AGREEMENTS_DIR
+from threatshare.config import AGREEMENTS_DIR, toml_text
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.model import Micros
 from threatshare.policy.agreement_bounds import loosened, narrowed
-from threatshare.policy.agreement_files import agreement_text, parse_agreement
+from threatshare.policy.agreement_files import parse_agreement
 from threatshare.policy.agreements import Agreement, agreement_toml, digest_of, standing
 from threatshare.store.acts import FILE_ACT, IN_FORCE, Act, record_act
 from threatshare.store.connection import Connection
@@ -72,7 +72,7 @@ class Waiting:
             f"agreement with {self.partner}: its file (version {self.version}) lets more leave"
             f" ({', '.join(self.loosens)}) and waits for two persons to confirm it, {by}; until then version"
             f" {self.base_version} acts, with what the file tightens. See `threatshare agreement diff {self.partner}`,"
-            f" then `threatshare agreement confirm {self.partner}`"
+            f' then `threatshare agreement confirm {self.partner} --reason "..."`'
         )
 
 
@@ -229,7 +229,7 @@ def _text_of(conn: Connection, directory: Path, one: Acting) -> list[tuple[str, 
         return [(agreement_toml(one.agreement, notes), False)]
     file = directory / AGREEMENTS_DIR / f"{partner}.toml"
     try:
-        text = agreement_text(file)
+        text = toml_text(file)
         return [(text, True)] if digest_of(parse_agreement(text, str(file))) == digest else []
     except ConfigurationError:
         return []

@@ -111,6 +111,14 @@ def held_body(conn: Connection, collection: Collection, object_id: str, version:
     return None if row is None else bytes(row[0])
 
 
+def told_versions(conn: Connection, object_id: str) -> list[tuple[Micros, bytes]]:
+    """Gives each version, oldest first, of an object of ours that any collection holds, with what it says."""
+    rows = conn.execute(
+        "SELECT DISTINCT version, body FROM entry WHERE object_id = ? AND owner = '' ORDER BY version", (object_id,)
+    ).fetchall()
+    return [(version, bytes(body)) for version, body in rows]
+
+
 def delete_entries(conn: Connection, collection: Collection, ids: Sequence[int]) -> int:
     """Deletes entries by their ids inside the caller's transaction; returns how many there were.
 

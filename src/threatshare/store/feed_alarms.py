@@ -1,9 +1,10 @@
-"""Alarms about feeds, kept until a person has acknowledged them.
+"""Alarms about feeds, and about what accounts post, kept until a person has acknowledged them.
 
-    own        it names what is ours: such values score 0, whoever names them
+    own        it names what is ours: such values score 0, whoever names them; of accounts this one alone
     grown      a run brought ten times more than any lately; it was stopped there
-    size       a list names ten times fewer or more values than before; it was not believed
-    emptied    a bundle, or a directory of such, holds nothing any more; it was not believed
+    size       a list names ten times fewer or more values than before, or a MISP feed a tenth of the events that it
+               named; it was not believed
+    emptied    a bundle, a directory of such or a MISP feed holds nothing any more; it was not believed
 
 There is one open alarm of a kind for a feed at most; what is raised again counts on it. About own assets, what has
 been acknowledged raises no alarm again; another value does.
@@ -146,7 +147,7 @@ def own_named(conn: Connection, source: Source) -> Named | None:
         tuple(dict.fromkeys(row[0] for row in rows)),
         tuple(values)[:_SHOWN],
         tuple(dict.fromkeys(one for one, _ in made)),
-        tuple(dict.fromkeys(by or f"the feed {source.name}" for _, by in made)),
+        tuple(dict.fromkeys(by or f"the {_whose(source)} {source.name}" for _, by in made)),
     )
 
 
@@ -159,6 +160,10 @@ def _object(conn: Connection, key: int) -> tuple[str, str | None]:
         return _LIST_OBJECT, None
     body = json.loads(row[0])
     return str(body["id"]), body.get("created_by_ref")
+
+
+def _whose(source: Source) -> str:
+    return "account" if source.kind == "partner" else "feed"
 
 
 def _counted(count: int) -> str:

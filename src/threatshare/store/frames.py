@@ -10,6 +10,10 @@ _LEVEL = 1
 """On pages of indicators, samples and generated ones: as small as level 5, in a fifth of its time."""
 
 
+_MAGIC = b"\x28\xb5\x2f\xfd"
+"""With which a frame begins (RFC 8878 §3.1.1), and no JSON."""
+
+
 class _Decompressor(Protocol):
     def decompress(self, data: bytes) -> bytes: ...
 
@@ -29,6 +33,11 @@ def frame(data: bytes) -> bytes:
 def unframed(data: bytes) -> bytes:
     """Gives what ``frame`` was given; for our own frames only, since nothing limits what comes out."""
     return _zstd().ZstdDecompressor().decompress(data)
+
+
+def is_frame(data: bytes) -> bool:
+    """Tells whether some data is a frame, and not JSON text."""
+    return data.startswith(_MAGIC)
 
 
 def holds(packed: bytes, data: bytes) -> bool:

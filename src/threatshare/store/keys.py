@@ -36,6 +36,9 @@ KIND_CODE: Mapping[Kind, int] = {
 
 CODE_KIND: Mapping[int, Kind] = {code: kind for kind, code in KIND_CODE.items()}
 
+_BEFORE: Mapping[Kind, str] = {kind: f"{kind}|" for kind in Kind}
+"""What stands before a value where its key is made."""
+
 
 def store_secret(conn: Connection) -> bytes:
     """Gives the secret that this store's keys are made with; made on first use, inside the caller's transaction."""
@@ -61,7 +64,8 @@ def key_maker(secret: bytes) -> KeyOf:
 
 def observable_key(key_of: KeyOf, observable: Observable) -> int:
     """Gives the key of an observable's row."""
-    return key_of(f"{observable.kind}|{observable.value}".encode())
+    kind, value = observable
+    return key_of((_BEFORE[kind] + value).encode())
 
 
 def object_key(key_of: KeyOf, source: int, stix_id: str) -> int:

@@ -16,7 +16,7 @@ from threatshare.model import Evidence, Micros, Observable, Opinion, Reject
 from threatshare.stix.claims import NewClaim, speaks_stix
 from threatshare.stix.patterns import read_pattern
 from threatshare.stix.received import reread
-from threatshare.store.connection import Connection
+from threatshare.store.connection import Connection, insert
 from threatshare.store.feedback import evidence_by_key
 from threatshare.store.keys import CODE_KIND, KIND_CODE, KeyOf, observable_key
 from threatshare.store.lookups import evidence_of, opinions_about
@@ -56,8 +56,8 @@ class Touched(Struct, gc=False):
 
     observable: Observable
     key: int
-    claims: dict[int, tuple[int, ClaimRow]]
-    """By object key: flags and the claim as the score needs it."""
+    claims: dict[int, ClaimRow]
+    """By object key: as the score needs them."""
     first_seen: Micros
     number: int = 0
     """Of its row; 0 until it has one."""
@@ -72,14 +72,14 @@ def merge(
     key_of: KeyOf,
     source: Source,
     origins: Origins,
-    reliabilities: Mapping[int, str],
+    speakers: Mapping[int, Source],
     cap_of: CapOf,
     batch: Sequence[tuple[Fresh, NewClaim | None]],
     now: Micros,
 ) -> Merged:
     """Brings a batch of kept versions onto the observables they are about; inside the caller's transaction.
 
-    ``reliabilities`` gives the Admiralty letter of every source number. A claim about a value whose key
+    ``speakers`` gives every source by its number, as it is known now. A claim about a value whose key
     another value has taken is refused; what was revoked stays revoked (STIX 2.1 §3.2).
     """
     refused: set[Observable] = set()
@@ -88,8 +88,8 @@ def merge(
         result = Merged(rejects=refusals)
         touched: dict[int, Touched] = {}
         gone = _retract(key_of, batch, touched, refused, now)
-        rows, doubles = _claim_rows(key_of, source, origins, batch, touched, result, now)
-        clashing = recall(conn, touched, reliabilities, gone, rows) or doubles
+        rows, doubles = _claim_rows(key_of, speakers.get(source.number, source), origins, batch, touched, result, now)
+        clashing = recall(conn, touched, speakers, gone, rows) or doubles
         if not clashing:
             break
         # Two values of one key: one in 10**13 at a million observables, and nobody can prepare it. Once more, without.
@@ -134,7 +134,7 @@ def _observables(body: bytes) -> Iterable[Observable]:
     """Gives what a version that is held made a claim about."""
     try:
         read = reread(body)
-        return read_pattern(read.pattern or "") if speaks_stix(read) else ()
+        return read_pattern(read.pattern or "", held=True) if speaks_stix(read) else ()
     except BadValue:
         # It was kept as an original without claims, so there is none to take back.
         return ()
@@ -153,10 +153,10 @@ def _claim_rows(
 
     Gives beside them what has the key of another observable of the batch.
     """
-    rows: list[Row] = []
-    doubles: set[Observable] = set()
-    number, reliability = source.number, source.reliability
+    said: list[_Said] = []
+    number, voice, reliability = source.number, source.voice, source.reliability
     weights: dict[int | None, float] = {}
+    makers: dict[str | None, int] = {}
     for one, claim in batch:
         if one.previous is None:
             result.new += 1
@@ -166,35 +166,51 @@ def _claim_rows(
             result.changed += 1
         if claim is None:
             continue
-        origin = origins.number(source.lineage or claim.origin or source.name)
+        origin = makers.get(claim.origin)
+        if origin is None:
+            origin = makers[claim.origin] = origins.number(source.lineage or claim.origin or source.name)
         flags = (REVOKED if claim.revoked else 0) | (BENIGN if claim.benign else 0) | claim.handling
         heft = weights.get(claim.confidence)
         if heft is None:
             heft = weights[claim.confidence] = weight(claim.confidence, reliability)
-        about = ClaimRow(
-            origin, 0.0 if flags & VOID else heft, claim.observed, claim.valid_from, claim.valid_until, number
-        )
-        object_key = one.key
+        observed, begins, ends = claim.observed, claim.valid_from, claim.valid_until
+        about = ClaimRow(origin, 0.0 if flags & VOID else heft, observed, begins, ends, voice)
+        row = one.key, number, origin, claim.confidence, observed, begins, ends, claim.tlp, flags
         for observable in claim.observables:
-            key = key_of(f"{observable.kind}|{observable.value}".encode())
-            entry = touched.get(key)
-            if entry is None:
-                entry = touched[key] = Touched(observable, key, {}, now)
-            elif entry.observable != observable:
-                doubles.add(observable)
-                continue
-            entry.claims[object_key] = (flags, about)
-            rows.append(
-                (entry, object_key, number, origin, claim.confidence, claim.observed)
-                + (claim.valid_from, claim.valid_until, claim.tlp, flags)
-            )
+            said.append((key_of(f"{observable.kind}|{observable.value}".encode()), observable, about, row))
+    # In order of the keys, in which all of it is written: from here on it lies in memory as it is met.
+    said.sort(key=_key)
+    return _noted(said, touched, now)
+
+
+_Said = tuple[int, Observable, ClaimRow, "tuple[int, int, int, int | None, int, int, int | None, int, int]"]
+"""A claim about one observable: key and observable, the claim as the score needs it, its row but for the observable."""
+
+
+def _key(said: _Said) -> int:
+    return said[0]
+
+
+def _noted(said: Sequence[_Said], touched: dict[int, Touched], now: Micros) -> tuple[list[Row], set[Observable]]:
+    rows: list[Row] = []
+    doubles: set[Observable] = set()
+    for key, observable, about, row in said:
+        entry = touched.get(key)
+        if entry is None:
+            entry = touched[key] = Touched(observable, key, {row[0]: about}, now)
+        elif entry.observable == observable:
+            entry.claims[row[0]] = about
+        else:
+            doubles.add(observable)
+            continue
+        rows.append((entry, *row))
     return rows, doubles
 
 
 def recall(
     conn: Connection,
     touched: dict[int, Touched],
-    reliabilities: Mapping[int, str],
+    speakers: Mapping[int, Source],
     gone: set[tuple[int, int]],
     rows: list[Row],
 ) -> set[Observable]:
@@ -231,8 +247,9 @@ def recall(
         key = known[number]
         claims = touched[key].claims
         if obj not in claims and (key, obj) not in gone:
-            heft = 0.0 if flags & VOID else weight(confidence, reliabilities[source])
-            claims[obj] = (flags, ClaimRow(origin, heft, observed, valid_from, valid_until, source))
+            speaker = speakers[source]
+            heft = 0.0 if flags & VOID else weight(confidence, speaker.reliability)
+            claims[obj] = ClaimRow(origin, heft, observed, valid_from, valid_until, speaker.voice)
         elif flags & REVOKED:
             void.add(obj)
     if void:
@@ -246,7 +263,7 @@ def _keep_revoked(void: set[int], rows: list[Row]) -> None:
         entry, obj, flags = row[0], row[1], row[-1] | REVOKED
         if obj in void:
             rows[at] = (*row[:-1], flags)
-            entry.claims[obj] = (flags, entry.claims[obj][1]._replace(weight=0.0))
+            entry.claims[obj] = entry.claims[obj]._replace(weight=0.0)
 
 
 def write(
@@ -266,38 +283,36 @@ def write(
         entry = touched[key]
         if not entry.number and not entry.claims:
             continue
-        observable = entry.observable
+        kind, text = observable = entry.observable
         cap = entry.cap if entry.number else cap_of(observable)
-        plain = not (cap or entry.opinions or entry.reports != _NO_REPORTS)
-        evidence = _NO_EVIDENCE if plain else evidence_of(cap, *entry.reports, entry.opinions)
-        claims = [row for _, row in entry.claims.values()]
         # The rows of a list all say the same, and so do those of other lists that name them: reckoned once.
-        same = (observable.kind, cap, entry.reports, entry.opinions, *claims)
+        same = (kind, cap, entry.reports, entry.opinions, *entry.claims.values())
         told = alike.get(same)
         if told is None:
-            told = alike[same] = assess(observable.kind, claims, evidence, now)
+            plain = not (cap or entry.opinions or entry.reports != _NO_REPORTS)
+            evidence = _NO_EVIDENCE if plain else evidence_of(cap, *entry.reports, entry.opinions)
+            told = alike[same] = assess(kind, list(entry.claims.values()), evidence, now)
         value, next_change = told
         if entry.number:
             known.append((value, next_change, entry.number))
         else:
             number += 1
             entry.number = number
-            new.append((number, key, KIND_CODE[observable.kind], observable.value, value, next_change, now, cap))
-        written.append((entry.number,))
-    conn.executemany(
-        "INSERT INTO observable (number, key, kind, value, score, next_change, first_seen, cap)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        new,
-    )
+            new.append((number, key, KIND_CODE[kind], text, value, next_change, now, cap))
+        written.append(entry.number)
+    # FAIL, since whatever is wrong undoes the whole transaction: SQLite would else save each page that it touches.
+    insert(conn, "INSERT OR FAIL INTO observable (number, key, kind, value, score, next_change, first_seen, cap)", new)
     conn.executemany("UPDATE observable SET score = ?, next_change = ? WHERE number = ?", known)
     conn.executemany(
         "DELETE FROM claim WHERE observable = ? AND object = ?", [(touched[key].number, obj) for key, obj in gone]
     )
-    conn.executemany(
-        "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        sorted((row[0].number, *row[1:]) for row in rows),
-    )
-    conn.executemany("INSERT INTO changed_observable (observable) VALUES (?)", written)
+    insert(conn, "INSERT OR REPLACE INTO claim", [(row[0].number, *row[1:]) for row in sorted(rows, key=_place)])
+    conn.execute("INSERT INTO changed_observable (observable) SELECT value FROM json_each(?)", (json.dumps(written),))
+
+
+def _place(row: Row) -> int:
+    """Gives where a claim's row stands in its table: beside its observable's others."""
+    return row[0].number
 
 
 def void_claim(conn: Connection, observable: int, obj: int, void: bool) -> None:

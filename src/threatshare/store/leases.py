@@ -58,6 +58,12 @@ def take_lease(conn: Connection, feed: str, now: Micros, length: Micros) -> Leas
     return lease
 
 
+def left_behind(conn: Connection, feed: str) -> Micros | None:
+    """Gives when the run began that holds a feed's lease, or has left it behind; None: the last one gave it back."""
+    row = conn.execute("SELECT taken FROM feed_lease WHERE feed = ?", (feed,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def hold(conn: Connection, lease: Lease) -> None:
     """Makes sure that a lease still is what it was, inside a page's transaction; raises StoreError where it is not."""
     row = conn.execute("SELECT owner FROM feed_lease WHERE feed = ?", (lease.feed,)).fetchone()

@@ -43,10 +43,24 @@ def keep_links(conn: Connection, key_of: KeyOf, source: int, fresh: Sequence[Fre
     conn.executemany("INSERT OR REPLACE INTO link (object, maker, other, relation) VALUES (?, ?, ?, ?)", sorted(rows))
 
 
+_LIVE = " AND NOT EXISTS (SELECT 1 FROM exercise_object e WHERE e.object IN (link.maker, link.object, link.other))"
+"""What was set aside as exercise data is kept with its ties, and says nothing of what is live."""
+
+
 def ties_of(conn: Connection, objects: Iterable[int], limit: int) -> list[Tie]:
     """Gives the ties of some objects by their keys, at most ``limit``."""
     found = conn.execute(
-        "SELECT object, relation, other FROM link WHERE object IN (SELECT value FROM json_each(?)) LIMIT ?",
+        f"SELECT object, relation, other FROM link WHERE object IN (SELECT value FROM json_each(?)){_LIVE} LIMIT ?",
         (json.dumps(sorted(objects)), limit),
+    )
+    return [Tie(*row) for row in found]
+
+
+def ties_to(conn: Connection, others: Iterable[int], limit: int) -> list[Tie]:
+    """Gives the relationships whose targets are some objects, given by their keys; at most ``limit``."""
+    found = conn.execute(
+        "SELECT object, relation, other FROM link WHERE other IN (SELECT value FROM json_each(?))"
+        f" AND relation NOT IN (SELECT value FROM json_each(?)){_LIVE} LIMIT ?",
+        (json.dumps(sorted(others)), json.dumps(list(NAMING.values())), limit),
     )
     return [Tie(*row) for row in found]

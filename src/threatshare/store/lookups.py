@@ -72,11 +72,14 @@ def opinions_about(conn: Connection, column: str, values: Sequence[int]) -> dict
     if not conn.execute("SELECT EXISTS (SELECT 1 FROM opinion)").fetchone()[0]:
         return {}
     found: dict[int, list[Opinion]] = {}
-    for number, source, word, reliability, lineage in conn.execute(
-        "SELECT opinion.observable, name, opinion.value, reliability, coalesce(lineage, name)"
+    for number, source, word, reliability, lineage, *_ in conn.execute(
+        "SELECT opinion.observable, name, opinion.value, reliability, coalesce(lineage, name),"
+        # The latest word of a partner, whichever of its sources brings it.
+        " max(opinion.modified)"
         " FROM observable JOIN opinion ON opinion.observable = observable.number"
         " JOIN source ON source.number = opinion.source"
-        f" WHERE observable.{column} IN (SELECT value FROM json_each(?))",
+        f" WHERE observable.{column} IN (SELECT value FROM json_each(?))"
+        " GROUP BY opinion.observable, coalesce(partner, opinion.source)",
         (json.dumps(values),),
     ):
         found.setdefault(number, []).append(Opinion(source, word, reliability, lineage == AIS))
@@ -104,7 +107,7 @@ def claims_about(conn: Connection, numbers: Sequence[int]) -> dict[int, list[Hel
     """
     rows = conn.execute(
         "SELECT observable, object, s.name, s.reliability, o.name, confidence, observed, valid_from, valid_until,"
-        " tlp, flags, s.number, s.default_tlp"
+        " tlp, flags, s.number, s.default_tlp, s.partner"
         " FROM claim JOIN source s ON s.number = claim.source JOIN origin o ON o.number = claim.origin"
         " WHERE observable IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(numbers)),),
@@ -113,7 +116,7 @@ def claims_about(conn: Connection, numbers: Sequence[int]) -> dict[int, list[Hel
     looked_up = markings(conn, key_maker(store_secret(conn)), defined) if defined else {}
     found: dict[int, list[HeldClaim]] = {}
     for row in rows:
-        number, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags, _, _ = row
+        number, obj, source, reliability, origin, confidence, observed, valid_from, valid_until, tlp, flags, *_ = row
         marking = looked_up[obj] if obj in looked_up else _marking(tlp, flags)
         if marking.unknown:
             # Whatever TLP it has beside: nobody acts on what may forbid anything.
@@ -130,6 +133,7 @@ def claims_about(conn: Connection, numbers: Sequence[int]) -> dict[int, list[Hel
             bool(flags & 1),
             bool(flags & 2),
             marking,
+            row[13],
         )
         rank = UNKNOWN_MARKING if marking.tlp is None else int(marking.tlp)
         found.setdefault(number, []).append(HeldClaim(obj, claim, rank))

@@ -18,7 +18,7 @@ from threatshare.errors import BadValue
 from threatshare.model import Micros, Reject, Tlp
 from threatshare.stix.claims import claim_of
 from threatshare.stix.received import Received, id_of, reread
-from threatshare.store.connection import Connection
+from threatshare.store.connection import Connection, insert
 from threatshare.store.keys import KeyOf, object_key
 
 
@@ -47,6 +47,8 @@ class Sorted(Struct):
     rejects: list[Reject]
     later: list[list[tuple[bytes, Received]]]
     """Further versions of objects in ``fresh``, oldest first: a list is sorted out once what comes before is merged."""
+    ended: dict[int, bytes] = {}
+    """Current versions, by key, of objects that an older one has turned out to revoke (decision 15)."""
 
 
 class _Head(NamedTuple):
@@ -63,8 +65,8 @@ def sort_out(
     """Tells new and changed objects from those already held.
 
     Same id and ``modified`` with other content keeps the first and rejects the second, as an alarm. A
-    version older than the current one takes its place in the history and changes nothing else; it
-    counts as unchanged.
+    version older than the current one takes its place in the history and changes nothing else, unless it
+    revokes the object; it counts as unchanged.
     """
     result = Sorted([], 0, [], [])
     turn: dict[int, tuple[bytes, Received]] = {}
@@ -95,7 +97,7 @@ def sort_out(
         elif version == known.modified:
             _compare(known.body, raw, read, result)
         else:
-            _keep_older(conn, key, known.number, [(raw, read)], result, now)
+            _keep_older(conn, key, known, [(raw, read)], result, now)
     return result
 
 
@@ -105,14 +107,16 @@ def keep(conn: Connection, fresh: Sequence[Fresh], now: Micros) -> None:
     for one in fresh:
         number += 1
         one.number = number
-    conn.executemany(
-        "INSERT INTO version (number, object, previous, modified, received, body) VALUES (?, ?, ?, ?, ?, ?)",
+    insert(
+        conn,
+        "INSERT INTO version (number, object, previous, modified, received, body)",
         [(one.number, one.key, one.previous, one.version, now, one.raw) for one in fresh],
     )
-    conn.executemany(
-        "INSERT INTO object (key, modified, version) VALUES (?, ?, ?)"
-        " ON CONFLICT (key) DO UPDATE SET modified = excluded.modified, version = excluded.version",
-        sorted((one.key, one.version, one.number) for one in fresh),
+    insert(
+        conn,
+        "INSERT INTO object (key, version)",
+        sorted((one.key, one.number) for one in fresh),
+        " ON CONFLICT (key) DO UPDATE SET version = excluded.version",
     )
 
 
@@ -178,7 +182,7 @@ def _heads(conn: Connection, keys: Iterable[int]) -> dict[int, _Head]:
     return {
         row[0]: _Head(*row[1:])
         for row in conn.execute(
-            "SELECT key, object.modified, version, body FROM object JOIN version ON version.number = object.version"
+            "SELECT key, version.modified, version, body FROM object JOIN version ON version.number = object.version"
             " WHERE key IN (SELECT value FROM json_each(?))",
             (json.dumps(sorted(keys)),),
         )
@@ -224,7 +228,7 @@ def _take_turns(
     versions.sort(key=_version)
     newer = bisect_right(versions, head.modified, key=_version) if head else 0
     if head and newer:
-        _keep_older(conn, key, head.number, versions[:newer], result, now)
+        _keep_older(conn, key, head, versions[:newer], result, now)
     if newer == len(versions):
         del turn[key]
         return
@@ -240,10 +244,10 @@ def _version(one: tuple[bytes, Received]) -> Micros:
 
 
 def _keep_older(
-    conn: Connection, key: int, head: int, older: Sequence[tuple[bytes, Received]], result: Sorted, now: Micros
+    conn: Connection, key: int, head: _Head, older: Sequence[tuple[bytes, Received]], result: Sorted, now: Micros
 ) -> None:
-    """Puts versions no newer than the current one into their places in the chain; they change no claim."""
-    chain = _chain(conn, head)
+    """Puts versions no newer than the current one into their places in the chain."""
+    chain = _chain(conn, head.number)
     for raw, read in older:
         version = read.version
         place = bisect_left(chain, version, key=_modified)
@@ -263,6 +267,8 @@ def _keep_older(
         ).fetchone()[0]
         conn.execute("UPDATE version SET previous = ? WHERE number = ?", (number, newer))
         chain.insert(place, (version, number))
+        if read.revoked:
+            result.ended[key] = head.body
         result.unchanged += 1
 
 

@@ -35,11 +35,24 @@ def ours_among(conn: Connection, key_of: KeyOf, identity: str, objects: Iterable
     if own is not None:
         keys = {object_key(key_of, own.number, one): one for one in named}
         found.update(keys[key] for key in held_keys(conn, keys))
-    return found | {one for one, read in named.items() if _follows_from_us(identity, read)}
+    return found | {one for one, read in named.items() if follows_from(identity, read)}
 
 
-def _follows_from_us(identity: str, read: Received) -> bool:
-    if read.type != "indicator" or read.pattern is None:
+def ours_served(conn: Connection, ids: Iterable[str], collections: Iterable[int]) -> set[str]:
+    """Gives those of some ids under which we serve something of ours in some collections, by number."""
+    return {
+        row[0]
+        for row in conn.execute(
+            "SELECT DISTINCT object_id FROM entry WHERE owner = '' AND object_id IN (SELECT value FROM json_each(?))"
+            " AND id >> 40 IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(ids)), json.dumps(list(collections))),
+        )
+    }
+
+
+def follows_from(identity: str, read: Received) -> bool:
+    """Tells whether an object has the id of the indicator that an identity of ours would make of its pattern."""
+    if read.id[-22] != "5" or read.type != "indicator" or read.pattern is None:
         return False
     try:
         observables = read_pattern(read.pattern)

@@ -182,6 +182,8 @@ def _position(conn: Connection, collection: Collection, added_after: Micros | No
 def _query(collection: Collection, wanted: EntryFilter, columns: str) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {}
     conditions = _conditions(wanted, values)
+    if len(wanted.ids) == 1:
+        return _Q_ONE.format(columns=columns, conditions=_and(conditions)), {**values, "one": wanted.ids[0]}
     if wanted.ids:
         # Not a range of entries: as many look-ups as ids are named.
         values["ids"] = json.dumps(wanted.ids)
@@ -206,6 +208,10 @@ _Q_WHOLE = {
 _Q_WALK = """
     SELECT id, added, {columns} FROM entry AS e {index}
     WHERE id > :start AND id <= :end {conditions} ORDER BY id LIMIT :count
+"""
+_Q_ONE = """
+    SELECT id, added, {columns} FROM entry AS e INDEXED BY entry_object
+    WHERE object_id = :one AND id >> 40 = :collection AND +id > :start {conditions} ORDER BY id LIMIT :count
 """
 _Q_IDS = """
     SELECT e.id, e.added, {columns}
@@ -249,7 +255,8 @@ def _ranges(wanted: EntryFilter, values: dict[str, Any]) -> list[tuple[str, str]
             [
                 ("entry_version", f"id >> 40 = :collection AND version = :{name}")
                 for name in _numbered("version", wanted.versions, values)
-            ]
+            ],
+            len(wanted.versions),
         )
     if _names_old_specs_only(wanted):
         return [("entry_old_spec", "spec_version <> '2.1'")]
@@ -259,7 +266,8 @@ def _ranges(wanted: EntryFilter, values: dict[str, Any]) -> list[tuple[str, str]
             [
                 ("entry_type", f"id >> 40 = :collection AND type = :{name} AND superseded = {state}")
                 for name, state in product(_numbered("type", wanted.types, values), states)
-            ]
+            ],
+            len(wanted.types),
         )
     return [("INDEXED BY entry_current" if current_only else "NOT INDEXED", "")]
 
@@ -272,9 +280,10 @@ def _names_old_specs_only(wanted: EntryFilter) -> bool:
     return bool(wanted.spec_versions) and "2.1" not in wanted.spec_versions
 
 
-def _limited(ranges: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _limited(ranges: list[tuple[str, str]], given: int) -> list[tuple[str, str]]:
     if len(ranges) > _MOST_RANGES:
-        raise BadValue(f"too many values in one match: at most {_MOST_RANGES // 2} are taken")
+        most = _MOST_RANGES * given // len(ranges)
+        raise BadValue(f"too many values in one match: {given} were sent, at most {most} are taken here")
     return ranges
 
 

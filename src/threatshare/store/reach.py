@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from threatshare.model import Micros
+from threatshare.policy.senders import sole
 from threatshare.stix.objects import reborn_id
 from threatshare.store.connection import Connection
 from threatshare.store.deliveries import PENDING, Delivery, deliveries_of
@@ -20,6 +21,7 @@ from threatshare.store.disguises import served_elsewhere
 from threatshare.store.entries import SEQ_BITS
 from threatshare.store.ledger import Row, What, chosen
 from threatshare.store.reads import reads_of
+from threatshare.store.rights import account_at, partners_of
 
 PULL, PUSH = "pull", "push"
 _EVERY = 1 << 30
@@ -74,7 +76,7 @@ class Sent(StrEnum):
 
     CERTAINLY = "certainly"
     PROBABLY = "probably"
-    """A later version was published within the hour of its first sending."""
+    """A later version was published between the two moments of its first sending."""
     HARDLY = "hardly"
     """A later version stood already: sent only to who asks for all versions, or asked while that was published."""
 
@@ -89,6 +91,8 @@ class Recipient:
     """When it was sent the withdrawal; None: never, or nothing is withdrawn."""
     may_read: bool
     """Whether its account can still read the collection, and so learn of a withdrawal by itself; of a push, True."""
+    partner: str | None = None
+    """Whose it is; None: nothing, or more than one thing, says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +143,13 @@ class _Version:
     deleted: bool
 
 
-def reach(conn: Connection, object_ids: Iterable[str]) -> list[Reached]:
-    """Tells of every version of some objects, in all their lives, in every collection, whom it reached."""
+def reach(conn: Connection, object_ids: Iterable[str], now: Micros | None = None) -> list[Reached]:
+    """Tells of every version of some objects, in all their lives, in every collection, whom it reached.
+
+    ``now``: for telling who may read; None: by what was granted, whatever became of agreements since.
+    """
     versions = _versions(conn, served_ids(conn, object_ids))
-    return [_reached(conn, one, versions) for one in versions]
+    return [_reached(conn, one, versions, now) for one in versions]
 
 
 def served_ids(conn: Connection, object_ids: Iterable[str]) -> list[str]:
@@ -201,7 +208,7 @@ def _recorded(row: Row, deleted: bool) -> _Version:
     )
 
 
-def _reached(conn: Connection, one: _Version, versions: Sequence[_Version]) -> Reached:
+def _reached(conn: Connection, one: _Version, versions: Sequence[_Version], now: Micros | None) -> Reached:
     later = sorted(
         (
             other
@@ -212,11 +219,17 @@ def _reached(conn: Connection, one: _Version, versions: Sequence[_Version]) -> R
     )
     withdrawal = next((other for other in later if other.what == What.WITHDRAWAL), None)
     told = {} if withdrawal is None else {_key(got): got for got in _receipts(conn, withdrawal)}
-    readers = _readers(conn, one.collection)
+    readers = _readers(conn, one, now)
     receipts = _receipts(conn, one)
     replaced_at = min((other.at for other in later), default=None)
     recipients = tuple(
-        Recipient(got, _sent(got, replaced_at), told.get(_key(got)), got.way == PUSH or got.who in readers)
+        Recipient(
+            got,
+            _sent(got, replaced_at),
+            told.get(_key(got)),
+            got.way == PUSH or got.who in readers,
+            one.partner if got.way == PUSH else sole(partners_of(conn, got.who)),
+        )
         for got in receipts
     )
     waiting = tuple(sorted(readers.difference(got.who for got in receipts)))
@@ -256,13 +269,17 @@ def _key(receipt: Receipt) -> tuple[str, str]:
     return receipt.who, receipt.way
 
 
-def _readers(conn: Connection, collection: int) -> set[str]:
-    """Gives the accounts that may read a collection now."""
-    return {
+def _readers(conn: Connection, one: _Version, now: Micros | None) -> set[str]:
+    """Gives the accounts that may read a collection now, or its withdrawals alone."""
+    granted = {
         row[0]
         for row in conn.execute(
             "SELECT account FROM account_right JOIN account ON account.name = account_right.account"
             " WHERE collection = ? AND verb = 'read' AND revoked IS NULL",
-            (collection,),
+            (one.collection,),
         )
     }
+    if now is None:
+        return granted
+    accounts = (account_at(conn, name, now) for name in granted)
+    return {account.name for account in accounts if one.alias in account.read | account.withdrawals}

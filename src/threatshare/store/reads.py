@@ -2,20 +2,25 @@
 
 A row says: these entries were first sent to this account between two moments of one hour. What is sent
 again changes nothing but a count. A client that polls each minute for a year leaves one row for each hour
-that had news, some 9,000 at most, not half a million.
+that had news, some 9,000 at most, not half a million; and one more for each poll that found a version replaced
+which the account had first been sent in that same hour, so that what was certain of either stays certain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import heappop, heappush
 from itertools import groupby, pairwise
 
 from threatshare.model import Micros
 from threatshare.store.connection import Connection
+from threatshare.store.entries import SEQ_BITS
 
 HOUR: Micros = 3_600_000_000
+_MOST_LOOKED_AT = 10_000
+"""Entries published between two reads that are looked through: after more, the reads stay apart unlooked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +44,24 @@ class Read:
         return self.first_at // HOUR
 
 
-def joined_reads(reads: Iterable[Read]) -> list[Read]:
+MayJoin = Callable[[Read, Read], bool]
+"""Tells whether two adjoining ranges of one hour may be one."""
+
+
+def _always(_: Read, __: Read) -> bool:
+    return True
+
+
+def joined_reads(reads: Iterable[Read], may_join: MayJoin = _always) -> list[Read]:
     """Gives the same reads without overlaps: ranges of one hour that adjoin are one, earlier sendings win.
 
-    The result is sorted; what overlaps is cut where the hour of first sending changes.
+    The result is sorted; what overlaps is cut where the hour of first sending changes, or ``may_join`` says no.
     """
     ordered = sorted(reads, key=lambda one: (one.account, one.collection, one.first_seq))
     return [
         joined
         for _, group in groupby(ordered, key=lambda one: (one.account, one.collection))
-        for joined in _joined(list(group))
+        for joined in _joined(list(group), may_join)
     ]
 
 
@@ -56,7 +69,7 @@ def record_reads(conn: Connection, reads: Iterable[Read]) -> None:
     """Adds reads to what is recorded, inside the caller's transaction."""
     for read in joined_reads(reads):
         known = _touching(conn, read)
-        after = joined_reads([*known, read])
+        after = joined_reads([*known, read], partial(_tells_as_much, conn))
         kept = {one.first_seq for one in after}
         for one in known:
             if one.first_seq not in kept:
@@ -96,14 +109,15 @@ def reads_of(conn: Connection, collection: int, seq: int) -> list[Read]:
 _COLUMNS = "account, collection, first_seq, last_seq, requests, first_at, last_at"
 
 
-def _joined(reads: Sequence[Read]) -> list[Read]:
+def _joined(reads: Sequence[Read], may_join: MayJoin) -> list[Read]:
     """Joins the reads of one account and collection, sorted by where they begin."""
     if len(reads) == 1:
         return list(reads)
     joined: list[Read] = []
     for piece in _pieces(reads):
         last = joined[-1] if joined else None
-        if last is not None and last.last_seq + 1 == piece.first_seq and last.hour == piece.hour:
+        adjoins = last is not None and last.last_seq + 1 == piece.first_seq and last.hour == piece.hour
+        if last is not None and adjoins and may_join(last, piece):
             joined[-1] = replace(
                 last,
                 last_seq=piece.last_seq,
@@ -114,6 +128,45 @@ def _joined(reads: Sequence[Read]) -> list[Read]:
         else:
             joined.append(piece)
     return joined
+
+
+def _tells_as_much(conn: Connection, one: Read, other: Read) -> bool:
+    """Tells whether two ranges, joined, say as surely as each alone which versions were sent.
+
+    Not where an entry of one was replaced at a moment that only the joined range holds: it was sent before that
+    for certain, or not before, and would then be one of the two.
+    """
+    begin, end = min(one.first_at, other.first_at), max(one.last_at, other.last_at)
+    return not any(
+        _replaced(conn, each, after, until)
+        for each in (one, other)
+        for after, until in ((each.last_at, end), (begin, each.first_at))
+        if after < until
+    )
+
+
+def _replaced(conn: Connection, read: Read, after: Micros, until: Micros) -> bool:
+    """Tells whether a later version of an entry of a range came in after one moment and by another, or may have."""
+    row = conn.execute(
+        """
+        WITH later AS MATERIALIZED (
+            SELECT object_id, version FROM entry
+            WHERE id >> 40 = :collection AND added > :after AND added <= :until LIMIT :most + 1)
+        SELECT (SELECT count(*) FROM later) > :most OR EXISTS (
+            SELECT 1 FROM later JOIN entry AS held
+            ON held.object_id = later.object_id AND held.id >> 40 = :collection AND held.version < later.version
+            WHERE held.id BETWEEN :first AND :last)
+        """,
+        {
+            "collection": read.collection,
+            "after": after,
+            "until": until,
+            "most": _MOST_LOOKED_AT,
+            "first": read.collection << SEQ_BITS | read.first_seq,
+            "last": read.collection << SEQ_BITS | read.last_seq,
+        },
+    ).fetchone()
+    return bool(row[0])
 
 
 def _pieces(reads: Sequence[Read]) -> Iterable[Read]:

@@ -118,7 +118,9 @@ def note_rejects(conn: Connection, origin: str, rejects: Iterable[Reject], now: 
 
 
 def _row(origin: str, one: Reject, now: Micros) -> tuple[Micros, str, str, str, str, int]:
-    place, reason, text = _plain(one.place), _plain(one.reason), _plain(one.text[:_KEPT_TEXT])
+    # Many reasons begin with the object's id, which stands beside them already.
+    reason = _plain(one.reason.removeprefix(f"{one.place}: "))
+    place, text = _plain(one.place), _plain(one.text[:_KEPT_TEXT])
     digest = blake2b("\0".join((place, reason, text)).encode(), digest_size=8).digest()
     return now, origin, place, reason, text, int.from_bytes(digest, signed=True)
 
@@ -133,11 +135,11 @@ def reject_counts(conn: Connection) -> dict[str, int]:
     return dict(conn.execute("SELECT origin, count(*) FROM reject GROUP BY origin ORDER BY origin"))
 
 
-def rejects(conn: Connection, origin: str | None, limit: int) -> Iterator[tuple[Micros, str, Reject]]:
-    """Gives the newest rejects with their time and origin."""
-    for at, who, place, reason, text in conn.execute(
-        "SELECT at, origin, place, reason, text FROM reject WHERE ?1 IS NULL OR origin = ?1"
+def rejects(conn: Connection, origin: str | None, limit: int) -> Iterator[tuple[Micros, str, Reject, int]]:
+    """Gives what was kept aside, with when it last came, from where and how many times; what came last is first."""
+    for at, who, place, reason, text, times in conn.execute(
+        "SELECT at, origin, place, reason, text, times FROM reject WHERE ?1 IS NULL OR origin = ?1"
         " ORDER BY number DESC LIMIT ?2",
         (origin, limit),
     ):
-        yield at, who, Reject(place, reason, text)
+        yield at, who, Reject(place, reason, text), times

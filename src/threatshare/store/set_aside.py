@@ -31,7 +31,7 @@ LABEL = "bears the label of an exercise"
 STATEMENT = "bears the statement marking of an exercise"
 _EARLIER = "was of an exercise in an earlier version"
 _ABOUT = "is about an object of an exercise"
-_INJECT = "names a value of the exercise that this node runs"
+_INJECT = "names a value of the exercise that this node runs, or one that holds such"
 _KEPT = "kept aside: exercise data counts for nothing that is live"
 
 
@@ -74,6 +74,17 @@ def tell_apart(conn: Connection, key_of: KeyOf, source: int, read: Sequence[Read
         _remember(conn, key_of, source, one, now)
         told.rejects.append(Reject(one.id, f"{STATEMENT}; {_KEPT}", body.decode(errors="replace")))
     return told
+
+
+def practised_among(conn: Connection, observables: Collection[Observable]) -> frozenset[Observable]:
+    """Gives those of some values that are an inject of an exercise that runs here, or hold one within them."""
+    injects = running_injects(conn)
+    if not injects:
+        return frozenset()
+    # Here, since a look-up starts faster without what searches texts.
+    from threatshare.store.inject_mentions import holding_injects
+
+    return injects.intersection(observables).union(holding_injects(conn, observables))
 
 
 def any_exercise(conn: Connection) -> bool:
@@ -165,9 +176,12 @@ def _about(conn: Connection, key_of: KeyOf, source: int, read: Sequence[Read]) -
 
 
 def _naming_injects(conn: Connection, read: Sequence[Read]) -> frozenset[str]:
-    """Gives the ids of indicators that name an inject of an exercise that runs here."""
-    injects = running_injects(conn)
-    return frozenset(one.id for _, one in read if not injects.isdisjoint(_values(one))) if injects else _NO_IDS
+    """Gives the ids of indicators that name an inject of an exercise that runs here, or whose values hold one."""
+    if not running_injects(conn):
+        return _NO_IDS
+    values = {one.id: some for _, one in read if (some := _values(one))}
+    practised = practised_among(conn, {value for some in values.values() for value in some})
+    return frozenset(one for one, some in values.items() if not practised.isdisjoint(some))
 
 
 def _values(one: Received) -> tuple[Observable, ...]:

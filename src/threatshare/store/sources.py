@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from threatshare.model import Tlp
@@ -24,6 +25,15 @@ class Source:
     default_tlp: Tlp
     lineage: str | None = None
     """The aggregate that it copies: whatever it says has that origin."""
+    partner: str | None = None
+    """Whose it is, where something tells: the sources of one partner are one voice."""
+    first: int | None = None
+    """The number of that partner's first source."""
+
+    @property
+    def voice(self) -> int:
+        """A number that sources share which count no more than once together."""
+        return self.number if self.first is None else self.first
 
 
 def register_source(
@@ -42,9 +52,22 @@ def register_source(
 def sources(conn: Connection) -> dict[str, Source]:
     """Gives every source by name."""
     return {
-        row[1]: Source(row[0], row[1], row[2], row[3], Tlp(row[4]), row[5])
-        for row in conn.execute("SELECT number, name, kind, reliability, default_tlp, lineage FROM source")
+        row[1]: Source(row[0], row[1], row[2], row[3], Tlp(row[4]), *row[5:])
+        for row in conn.execute(
+            "SELECT number, name, kind, reliability, default_tlp, lineage, partner,"
+            " CASE WHEN partner IS NOT NULL THEN min(number) OVER (PARTITION BY partner) END"
+            " FROM source ORDER BY number"
+        )
     }
+
+
+def bind_sources(conn: Connection, partners: Mapping[str, str | None]) -> list[Source]:
+    """Notes whose sources are, by name; inside the caller's transaction. Gives those that are another's now."""
+    known = sources(conn)
+    changed = [name for name, partner in partners.items() if name in known and known[name].partner != partner]
+    conn.executemany("UPDATE source SET partner = ? WHERE name = ?", [(partners[name], name) for name in changed])
+    bound = sources(conn)
+    return [bound[name] for name in changed]
 
 
 class Origins:

@@ -11,16 +11,13 @@ examples, which demo and exercise nodes let through.
 from __future__ import annotations
 
 from bisect import bisect_left
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import TYPE_CHECKING
 
 from threatshare.config import Purpose
 from threatshare.model import Kind, Observable, host_of
-
-if TYPE_CHECKING:
-    from publicsuffixlist import PublicSuffixList
+from threatshare.triage.public_suffixes import is_public_suffix
 
 NARROWEST_PREFIX = {4: 16, 6: 32}
 """Networks wider than this hold too many strangers to be an indicator (sharing rules §4.1)."""
@@ -116,18 +113,9 @@ def hard_benign(observable: Observable) -> str | None:
 
     Names documentation values too; see ``known_benign`` for what a node of a given purpose lets through.
     """
-    kind, value = observable.kind, observable.value
-    if kind is Kind.IPV4 or kind is Kind.IPV6:
-        return _reserved_network(value)
-    if kind is Kind.DOMAIN:
-        return _suffix_of(value, _NAMES) or _public_suffix(value)
-    if kind is Kind.URL or kind is Kind.EMAIL:
-        # Not by bare public suffixes: what lies below such a host is not the host.
-        host = _host(observable)
-        return _reserved_network(host) if _is_address(host) else _suffix_of(host, _NAMES)
-    if kind is Kind.MAC:
-        return _MACS.get(value) or documentation(observable)
-    return _HASHES.get(value) if kind.algorithm else None
+    kind, value = observable
+    rule = _RULES.get(kind)
+    return None if rule is None else rule(value)
 
 
 def documentation(observable: Observable) -> str | None:
@@ -137,7 +125,7 @@ def documentation(observable: Observable) -> str | None:
     """
     kind, value = observable.kind, observable.value
     if kind is Kind.MAC:
-        return "documentation, RFC 9542" if value.startswith(_DOCUMENTATION_MACS) else None
+        return _documentation_mac(value)
     if kind is Kind.IPV4 or kind is Kind.IPV6:
         return _documentation_network(value)
     if kind is Kind.DOMAIN:
@@ -181,6 +169,10 @@ class _Ranges:
 _DOCUMENTATION_NETWORKS = frozenset(ip_network(text) for text in _DOCUMENTATION_RANGES)
 _NETWORKS = {ip_network(text): name for text, name in (_RESERVED_RANGES | _DOCUMENTATION_RANGES).items()}
 _RANGES_4, _RANGES_6 = _Ranges(4), _Ranges(6)
+_FREE = frozenset(
+    str(octet) for octet in range(256) if _RANGES_4.overlapping(octet << 24, (octet + 1 << 24) - 1) is None
+)
+"""First numbers of IPv4 addresses of which none is reserved: most addresses are told by theirs."""
 _NAMES = _RESERVED_NAMES | _DOCUMENTATION_NAMES
 
 
@@ -198,6 +190,8 @@ def _span(value: str) -> tuple[_Ranges, int, int]:
 
 
 def _reserved_network(value: str) -> str | None:
+    if value.partition(".")[0] in _FREE and "/" not in value:
+        return None
     ranges, first, last = _span(value)
     found = ranges.overlapping(first, last)
     if found is not None:
@@ -216,6 +210,34 @@ def _documentation_network(value: str) -> str | None:
     if found is not None and found[3] and found[1] <= first and last <= found[0]:
         return found[2]
     return None
+
+
+def _reserved_name(value: str) -> str | None:
+    found = _suffix_of(value, _NAMES)
+    if found is None and is_public_suffix(value):
+        return "public suffix (publicsuffix.org)"
+    return found
+
+
+def _reserved_host(host: str) -> str | None:
+    """Not by bare public suffixes: what lies below such a host is not the host."""
+    return _reserved_network(host) if _is_address(host) else _suffix_of(host, _NAMES)
+
+
+def _of_url(value: str) -> str | None:
+    return _reserved_host(host_of(value))
+
+
+def _of_email(value: str) -> str | None:
+    return _reserved_host(value.rpartition("@")[2])
+
+
+def _of_mac(value: str) -> str | None:
+    return _MACS.get(value) or _documentation_mac(value)
+
+
+def _documentation_mac(value: str) -> str | None:
+    return "documentation, RFC 9542" if value.startswith(_DOCUMENTATION_MACS) else None
 
 
 def _is_address(host: str) -> bool:
@@ -237,23 +259,13 @@ def _suffix_of(name: str, table: dict[str, str]) -> str | None:
     return None
 
 
-def _public_suffix(name: str) -> str | None:
-    readable = _unicode(name) if "xn--" in name else name
-    return "public suffix (publicsuffix.org)" if _suffixes().is_public(readable) else None
-
-
-def _unicode(name: str) -> str:
-    import idna
-
-    try:
-        return idna.decode(name)
-    except idna.IDNAError:
-        return name
-
-
-@lru_cache(maxsize=1)
-def _suffixes() -> PublicSuffixList:
-    """Reads the list that the package bundles, 12 ms; its ASCII forms would cost 50 ms more."""
-    from publicsuffixlist import PublicSuffixList
-
-    return PublicSuffixList(accept_encoded_idn=False)
+_RULES: Mapping[Kind, Callable[[str], str | None]] = {
+    Kind.IPV4: _reserved_network,
+    Kind.IPV6: _reserved_network,
+    Kind.DOMAIN: _reserved_name,
+    Kind.URL: _of_url,
+    Kind.EMAIL: _of_email,
+    Kind.MAC: _of_mac,
+    **{kind: _HASHES.get for kind in Kind if kind.algorithm},
+}
+"""What names the rule for a value of a kind; there is none for patterns."""

@@ -35,7 +35,8 @@ def explain(kind: Kind, claims: Sequence[Claim], evidence: Evidence, now: Micros
     heard = _by_source(kind, claims, now)
     if together(heard) < chance:
         chance = together(heard)
-        terms.append(f"heard from {_sources(len(heard))}, and none counts more than once: {chance:.2f}")
+        voices = f"{_sources(len(heard))}{_shared(claims)}"
+        terms.append(f"heard from {voices}, and none counts more than once: {chance:.2f}")
     terms += _evidence_terms(evidence, chance)
     terms.append(f"score {value} ({band_of(value)})")
     return tuple(terms)
@@ -61,13 +62,18 @@ def _claim_terms(kind: Kind, claims: Sequence[Claim], now: Micros) -> tuple[list
 
 
 def _by_source(kind: Kind, claims: Sequence[Claim], now: Micros) -> list[float]:
-    """Gives the strongest contribution of every source that contributes."""
-    strongest: dict[str, float] = {}
+    """Gives the strongest contribution of every source that contributes; those of one partner are one."""
+    strongest: dict[tuple[str, bool], float] = {}
     for claim in claims:
         chance = chance_of(kind, claim, now)
-        if chance > strongest.get(claim.source, 0.0):
-            strongest[claim.source] = chance
+        if chance > strongest.get(claim.voice, 0.0):
+            strongest[claim.voice] = chance
     return list(strongest.values())
+
+
+def _shared(claims: Sequence[Claim]) -> str:
+    together = {claim.voice for claim in claims}
+    return " (those of one partner are one)" if len(together) < len({claim.source for claim in claims}) else ""
 
 
 def _sources(count: int) -> str:

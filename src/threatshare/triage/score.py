@@ -4,7 +4,8 @@ The rule is that of the sharing rules §3.5::
 
     p of a claim   min(.95, confidence x reliability) x decay(age); 0 where revoked, benign, expired, not yet valid
     one origin     the strongest of its claims: copies are not corroboration
-    one source     the strongest of its claims: whom it names as origins costs it nothing to invent
+    one source     the strongest of its claims: whom it names as origins costs it nothing to invent;
+                   the feeds and accounts of one partner are one source
     all together   noisy-or, P = 1 - product of (1 - p), over origins and over sources; the lower counts
     evidence       acts on the odds of P: x 0.1 a false positive, x 5 a confirmed sighting
     caps           known benign: at most 20; own asset: 0
@@ -26,7 +27,7 @@ from threatshare.triage.decay import CURVES, Curve
 from threatshare.triage.evidence import BENIGN_CAP, after_evidence, odds_factor, together, weight
 from threatshare.triage.explanation import explain
 
-__all__ = ["NO_EVIDENCE", "ClaimRow", "assess", "rows_of", "score", "weight"]
+__all__ = ["NO_EVIDENCE", "Assessor", "ClaimRow", "assess", "rows_of", "score", "weight"]
 
 NO_EVIDENCE = Evidence()
 
@@ -52,7 +53,7 @@ class ClaimRow(NamedTuple):
     valid_from: Micros
     valid_until: Micros | None
     source: int
-    """Who told us, as a number."""
+    """Who told us, as a number: one for all sources of a partner."""
 
 
 def assess(kind: Kind, claims: Sequence[ClaimRow], evidence: Evidence, now: Micros) -> tuple[int, Micros | None]:
@@ -81,7 +82,7 @@ def score(kind: Kind, claims: Sequence[Claim], evidence: Evidence, now: Micros) 
 def rows_of(claims: Sequence[Claim]) -> list[ClaimRow]:
     """Reduces claims to the numbers that ``assess`` needs; origins are numbered as they come."""
     origins: dict[str, int] = {}
-    sources: dict[str, int] = {}
+    voices: dict[tuple[str, bool], int] = {}
     return [
         ClaimRow(
             origins.setdefault(claim.origin, len(origins)),
@@ -89,7 +90,7 @@ def rows_of(claims: Sequence[Claim]) -> list[ClaimRow]:
             claim.observed,
             claim.valid_from,
             claim.valid_until,
-            sources.setdefault(claim.source, len(sources)),
+            voices.setdefault(claim.voice, len(voices)),
         )
         for claim in claims
     ]
@@ -106,11 +107,45 @@ def _assess_one(curve: Curve, row: ClaimRow, now: Micros) -> tuple[int, Micros |
     value = int(100 * strength * curve.factor(now - observed) + _ROUNDING)
     if value == 0:
         return 0, None
-    left = (_FLOORS[value] - _ROUNDING) / 100 / strength
-    at = observed + curve.age_at(min(1.0, left)) - _SAFETY
+    at = observed + _age_below(curve, _FLOORS[value], strength)
     if valid_until is not None and valid_until < at:
         at = valid_until
     return value, max(at, now + 1)
+
+
+def _age_below(curve: Curve, floor: int, strength: float) -> Micros:
+    """Gives the age at which a claim of some strength falls below a score, never late."""
+    left = (floor - _ROUNDING) / 100 / strength
+    return curve.age_at(min(1.0, left)) - _SAFETY
+
+
+class Assessor:
+    """Scores many values at one moment, each by one claim that is valid and has no end: as ``assess``, in less time.
+
+    Rows of a list share their times and weights, of which each is reckoned with once.
+    """
+
+    __slots__ = ("_ages", "_curve", "_factors", "_now")
+
+    def __init__(self, kind: Kind, now: Micros) -> None:
+        self._curve = CURVES[kind]
+        self._now = now
+        self._factors: dict[Micros, float] = {}
+        self._ages: dict[tuple[int, float], Micros] = {}
+
+    def assess(self, strength: float, observed: Micros) -> tuple[int, Micros | None]:
+        """Gives the score and the moment at which it next leaves its band by time alone; ``strength`` is its weight."""
+        factor = self._factors.get(observed)
+        if factor is None:
+            factor = self._factors[observed] = self._curve.factor(self._now - observed)
+        value = int(100 * strength * factor + _ROUNDING)
+        if value == 0:
+            return 0, None
+        floor = _FLOORS[value]
+        age = self._ages.get((floor, strength))
+        if age is None:
+            age = self._ages[floor, strength] = _age_below(self._curve, floor, strength)
+        return value, max(observed + age, self._now + 1)
 
 
 class _Course:

@@ -62,6 +62,34 @@ def test_bundles_within_bundles() -> None:
     assert [json.loads(one) for one in _scanned(text, 7)] == [a, b, c]
 
 
+@given(OBJECTS, st.sampled_from([b"\n", b"\r\n", b" \n\n "]), st.booleans(), st.integers(1, 9))
+def test_objects_a_line(objects: list[dict[str, Any]], between: bytes, ended: bool, chunk: int) -> None:
+    """Objects that stand a line each, as newline-delimited JSON has them, come as those of an array."""
+    lines = [{"type": "first"}, {"type": "second"}, *objects]
+    text = between.join(json.dumps(one).encode() for one in lines) + between * ended
+    assert [json.loads(one) for one in split(text)] == lines
+    assert [json.loads(one) for one in _scanned(text, max(chunk, 50))] == lines
+
+
+def test_a_line_that_is_no_object_spoils_no_other() -> None:
+    """Of objects a line each one that is broken is given as it stands, and a bundle on a line gives its objects."""
+    text = b'\xef\xbb\xbf{"type":"a"}\n{"type":"b"\n\n{"type":"bundle","objects":[{"c":1},{"d":1}]}\n{"type":"e"}'
+    wanted = [b'{"type":"a"}', b'{"type":"b"', b'{"c":1}', b'{"d":1}', b'{"type":"e"}']
+    assert list(split(text)) == _scanned(text) == wanted
+
+
+def test_a_long_line_before_others() -> None:
+    """A bundle on the first line hides none of the lines behind it, however long it is."""
+    first = b'{"type":"bundle","objects":[' + b'{"type":"a"},' * 100_000 + b'{"type":"b"}]}'
+    assert [*split(first + b'\n{"type":"c"}\n')][-2:] == [b'{"type":"b"}', b'{"type":"c"}']
+
+
+def test_a_line_without_end_is_not_held() -> None:
+    """Of a stream of lines no more than one object's bytes are held."""
+    with pytest.raises(BadContent, match="more than 5000 bytes"):
+        list(scan(io.BytesIO(b'{"a":1}\n{"b":"' + b"x" * 3_000_000), 5000))
+
+
 def test_object_that_is_no_utf8() -> None:
     """An object that mentions bundles and is no UTF-8 comes through as it is, for its reader to refuse."""
     text = b'{"type":"bundle","objects":[{"type":"\xff","x":"bundle"}]}'

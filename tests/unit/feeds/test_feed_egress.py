@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatshare.feeds.addresses import objection
+from threatshare.feeds.addresses import is_inside, objection
 from threatshare.feeds.egress import Guard, Limits, Refusal
 
 METADATA = ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"]
@@ -34,6 +34,12 @@ INSIDE = [
 ]
 PUBLIC = ["8.8.8.8", "193.0.6.139", "2a00:1450:4001::1", "2606:4700::1111"]
 SPELLINGS = ["::ffff:{}", "64:ff9b::{}", "2002:{hex}::", "2001:0:4136:e378:8000:63bf:{inverted}"]
+
+
+def test_what_is_plainly_inside() -> None:
+    """Of a site's own network are loopback, RFC 1918 and ULA alone: no metadata service, link-local or shared space."""
+    inside = ["10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "::1", "fc00::1"]
+    assert [text for text in (*INSIDE, *NEVER, *PUBLIC) if is_inside(ip_address(text))] == inside
 
 
 @pytest.mark.parametrize("text", NEVER)

@@ -18,6 +18,8 @@ ROWS = "\n".join(f"192.0.2.{n}" for n in range(20))
         (f"# a list\n{ROWS}\n", {}),
         ("192.0.2.1\t10\n192.0.2.3\t9\n", {}),
         ("10 192.0.2.1\n9 192.0.2.2\n", {"value": 2}),
+        ("# hosts\n0.0.0.0 a.example.com\n127.0.0.1\tb.example.com # x\n::1 c.example.com\n", {"value": 2}),
+        ("192.0.2.1:443\n[2001:db8::1]:8080\n192.0.2.1:80\n", {"type": "ip:port"}),
         ("192.0.2.0/24 ; SBL1\n198.51.100.0/24 ; SBL2\n", {}),
         ("bad.example.com\nhttp://worse.example.com/a,b\n", {}),
         (

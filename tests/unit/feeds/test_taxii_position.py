@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threatshare.feeds.taxii import MARGIN, Position, advance
+from threatshare.feeds.taxii_position import MARGIN, Position, advance
 from threatshare.model import Micros
 from threatshare.stix.timestamps import read_timestamp, write_timestamp
 

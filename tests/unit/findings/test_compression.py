@@ -323,7 +323,7 @@ def test_it_is_told_whether_a_file_inflates_beyond_a_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [gzip.compress(b"x"), zstd.compress(b"x"), zipped({}), tar_of(b"x"), b"7z\xbc\xaf\x27\x1c"]
+    "data", [gzip.compress(b"x", mtime=0), zstd.compress(b"x"), zipped({}), tar_of(b"x"), b"7z\xbc\xaf\x27\x1c"]
 )
 def test_it_is_told_whether_a_file_is_compressed(data: bytes) -> None:
     """By its beginning, also where it is of a kind that is not opened."""

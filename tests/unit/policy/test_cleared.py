@@ -266,6 +266,15 @@ def test_an_exchange_finds_red_in_the_bytes() -> None:
     assert may_exchange(definition, read_object(definition)) is None
 
 
+def test_an_exchange_takes_no_property_twice() -> None:
+    """What is one object to one reader and another to the next does not stand there, however the name is written."""
+    raw = written(our_indicator(maker=THEM))
+    for name in (b"id", b"\\u0069d", b"revoked", b"modified"):
+        more = b'{"%s":"indicator--00000000-0000-4000-8000-00000000000f",' % name
+        twice = more + (b'"revoked":false,' if name == b"revoked" else b"") + raw[1:]
+        assert "twice" in str(may_exchange(twice, read_object(raw)))
+
+
 def test_policy_changes_with_what_decides() -> None:
     """The policy's digest follows agreement, dates, assets, purpose and floors, and nothing that decides nothing."""
     others = {"south": agreement("south")}

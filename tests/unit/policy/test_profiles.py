@@ -9,7 +9,8 @@ import pytest
 from profile_builders import PROFILES, bundled, held, submission
 from threatshare.errors import ConfigurationError, UsageError
 from threatshare.policy.profile_bundles import read_bundle
-from threatshare.policy.profiles import MOST_FAULTS, SEVERITY, check, chosen, digest, load_profile, load_profiles
+from threatshare.policy.profile_terms import SEVERITY
+from threatshare.policy.profiles import MOST_FAULTS, check, chosen, digest, load_profile, load_profiles
 
 RULE = """
 [[rule]]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,7 @@ REFUSED = [
     "*/*, application/taxii+json;version=2.1;q=0",
     "application/taxii+json;q=two",
     "nonsense",
+    "application/taxii+json" + " " * 5_000,
 ]
 
 
@@ -69,6 +72,7 @@ def test_what_we_cannot_send_is_refused(header: str) -> None:
         ("", False),
         (None, False),
         ("application/taxii+json, application/stix+json", False),
+        ("application/taxii+json" + " " * 5_000, False),
     ],
 )
 def test_objects_come_as_taxii_or_stix(header: str | None, taken: bool) -> None:
@@ -81,3 +85,15 @@ def test_no_header_breaks_the_reader(header: str) -> None:
     """Any text at all is either accepted or refused."""
     assert accepts_taxii(header) in (True, False)
     assert is_postable(header) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "text", ['"' + '\\"' * 2_000, '"' + '\\"' * 2_000 + "\\", '"' * 4_001, "," * 4_000, ";" * 4_000]
+)
+def test_no_header_keeps_the_reader_busy(text: str) -> None:
+    """Quotes that do not end cost no more than any other text: nobody without an account stops a worker by a header."""
+    began = process_time()
+    for number in range(10):
+        assert not accepts_taxii(f"{text}{number}")
+        assert not is_postable(f"{text}{number}")
+    assert process_time() - began < 0.5

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders import find, let_out, make_collection, make_store
+from builders import find, let_out, make_collection
 from disguise_builders import node_outlet, profiled
 from gate_builders import THEM, US, agreement, ask, facts, our_indicator, partner
 from profile_builders import BAD, FACTS, PROFILES, SUBMITTER, submission
@@ -28,13 +26,6 @@ AIS = Submission(PROFILES["ais"], FACTS)
 ENDED = NodeFacts(
     FACTS.own, FACTS.identity, FACTS.name, today=FACTS.today, records={"certificate": (Record("x", None, FACTS.today),)}
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def changed(kind: str, **properties: Any) -> list[dict[str, Any]]:

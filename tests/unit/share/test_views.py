@@ -264,3 +264,26 @@ def test_another_name_is_a_new_version_of_us(store: Store) -> None:
         assert [entries[place].body["name"] for place in (0, 2)] == ["Our Company", "Our Firm"]
         versions.add(entries[2].version)
     assert len(versions) == len(made)
+
+
+def test_one_version_of_us_has_one_content(store: Store) -> None:
+    """Whoever is told of us, when, and by which name: each version says one thing, and none is from the future."""
+    source = feed_source(store, "feed-a", "A")
+    made: list[Collection] = []
+    names = (b"Our Company", b"Our Firm", b"Our Firm", b"Our Company")
+    for day, name in enumerate(names):
+        made += [make_siem(store, f"tool-{day}-{tlp}", View(tlp=tlp)) for tlp in TlpIds]
+        at = NOW + day * DAY
+        take_in(store, source, make_indicator_json(day, ip(f"45.66.78.{day}"), modified=at), now=at)
+        outlets = [make_outlet(one, now=at) for one in made]
+        let_out(store, *(replace(one, identity=one.identity.replace(b"Our Company", name)) for one in outlets))
+    contents: dict[int, set[str]] = {}
+    for one in made:
+        told = [entry for entry in check(store, one) if entry.id == US]
+        assert told[-1].body["name"] == "Our Company"
+        assert all(entry.version <= entry.added for entry in told)
+        assert [entry.version for entry in told] == sorted({entry.version for entry in told})
+        for entry in told:
+            contents.setdefault(entry.version, set()).add(json.dumps(entry.body, sort_keys=True))
+    assert {len(found) for found in contents.values()} == {1}
+    assert len(contents) == 9, "three wordings under the first name, under the second, and again under the first"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from threatshare.errors import BadValue
 from threatshare.model import Kind, Observable
@@ -242,3 +244,24 @@ def test_a_pattern_too_long_to_be_kept_is_known_by_its_digest() -> None:
     assert first[0].kind is Kind.PATTERN
     assert first[0].value.startswith("sha256:")
     assert canonical(*first[0]) == first[0]
+
+
+PATHS = st.sampled_from(
+    ["ipv4-addr:value", "domain-name:value", "url:value", "file:hashes.MD5", "file:hashes.'SHA-256'", "a:b", "", " = '"]
+)
+TEXTS = st.sampled_from(["192.0.2.1", "a.example", "http://a.example/x y", "0" * 32, "0" * 64, "", "a = 'b"]) | st.text(
+    "'\\\\] [=a.", max_size=6
+)
+
+
+def outcome(pattern: str) -> tuple[Observable, ...] | None:
+    try:
+        return read_pattern(pattern)
+    except BadValue:
+        return None
+
+
+@given(PATHS, TEXTS, st.sampled_from(["", "]", " OR [a:b = 'c']"]))
+def test_the_usual_spelling_says_what_others_say(path: str, text: str, end: str) -> None:
+    """What is told at a glance by how nearly all patterns are written is what the same says with another blank."""
+    assert outcome(f"[{path} = '{text}']{end}") == outcome(f"[{path} =\t'{text}']{end}")

@@ -54,6 +54,28 @@ def test_what_is_no_key_opens_nothing(conn: Connection) -> None:
         assert accounts.verify(conn, name, offered, NOW) is None
 
 
+def test_no_account_has_the_name_of_our_own_source(conn: Connection) -> None:
+    """Each of its posts would be kept as ours; the name is refused before anything is made."""
+    with pytest.raises(UsageError, match="'own'"):
+        accounts.add_account(conn, "own", [], ["one"], NOW)
+    assert "own" not in accounts.account_names(conn)
+
+
+def test_only_a_right_key_rests_while_its_account_is_paused(conn: Connection) -> None:
+    """A paused account's key opens nothing, and is told from a wrong one; so is its certificate."""
+    key, other = (accounts.add_account(conn, name, ["one"], [], NOW) for name in ("soc", "other"))
+    accounts.add_certificate(conn, "soc", bytes(32), NOW)
+    assert not accounts.rests(conn, "soc", key, None, NOW)
+    accounts.pause_account(conn, "soc", NOW)
+    offered = [("soc", key), (None, key), ("soc", other), ("other", key), ("soc", new_key()), ("other", other)]
+    assert [accounts.rests(conn, name, given, None, NOW) for name, given in offered] == [True] * 2 + [False] * 4
+    assert accounts.verify(conn, "soc", key, NOW) is None
+    assert accounts.rests(conn, None, "", bytes(32), NOW)
+    assert not accounts.rests(conn, None, "", b"x" * 32, NOW)
+    accounts.revoke_account(conn, "soc", NOW)
+    assert not accounts.rests(conn, "soc", key, None, NOW)
+
+
 def test_the_store_does_not_hold_the_key(conn: Connection, tmp_path: Path) -> None:
     """Neither the key nor its secret part stands anywhere in the store's files."""
     key = accounts.add_account(conn, "soc", ["one"], [], NOW)
@@ -88,7 +110,7 @@ def test_revocation_is_final(conn: Connection) -> None:
         lambda: accounts.grant(conn, "soc", ["two"]),
         lambda: accounts.revoke_account(conn, "soc", NOW),
     ):
-        with pytest.raises(UsageError, match="no account"):
+        with pytest.raises(UsageError, match="is revoked, which is for good"):
             change()
     record = accounts.list_accounts(conn)[0]
     assert (record.revoked, record.keys) == (NOW + 5, ())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,13 +14,6 @@ from threatshare.store.embedded import Store
 from threatshare.store.ledger import GENESIS, Head
 
 ADD = Act("account add", "done", "Lead desk", "lead", ("operator",), {"name": "siem", "read": ["siem"]})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def record(store: Store, *some: Act) -> list[int]:

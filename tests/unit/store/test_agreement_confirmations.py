@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builders import DAY, NOW, make_store
+from builders import DAY, NOW
 from threatshare.errors import UsageError
 from threatshare.model import Micros, moment
 from threatshare.policy.agreements import digest_of, load_agreements, parse_agreement
@@ -30,13 +29,6 @@ min_score = 10
 """
 RAISED = TEXT.replace("version = 1", "version = 2").replace("green", "amber")
 BOTH_WAYS = RAISED.replace("min_score = 10", "min_score = 60")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 class Folder:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from builders import DAY, NOW, dump, make_store
+from builders import DAY, NOW, dump
 from threatshare.model import Micros, moment
 from threatshare.policy.agreements import digest_of, load_agreements
 from threatshare.store.agreements import history, keep_versions, unnumbered_changes
@@ -23,13 +22,6 @@ expires_on = 2026-12-31
 [outbound]
 max_tlp = "amber"
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from builders import (
     ip,
     make_indicator,
     make_indicator_json,
-    make_store,
     take_in,
 )
 from marking_builders import a_statement, acs_policy, an_acs, an_iep, as_json, marking_uuid
@@ -31,13 +28,6 @@ from threatshare.store.lookups import claims_about, known
 
 REF = marking_uuid()
 MARKED = make_indicator_json(1, tlp=REF)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def send(store: Store, *raws: bytes, name: str = "feed-a") -> None:

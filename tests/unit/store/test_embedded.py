@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -26,22 +25,15 @@ from builders import (
     read,
     take_in,
 )
+from threatshare.admission.objects import take
 from threatshare.errors import ConfigurationError, StoreError
 from threatshare.model import Tally, Tlp
-from threatshare.pull import take
 from threatshare.store.connection import open_reader
 from threatshare.store.embedded import Store, without_collector
 from threatshare.store.faults import StoreFault
 from threatshare.store.lookups import OWN_ASSET
 from threatshare.store.sources import Source
 from threatshare.store.totals import sqlite_version, totals
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_new_store(tmp_path: Path) -> None:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import make_store
 from threatshare.model import Kind, Observable
 from threatshare.store.embedded import Store
 from threatshare.store.keys import CODE_KIND, KIND_CODE, key_maker, object_key, observable_key, store_secret
 
 KEY_OF = key_maker(b"k" * 32)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @given(st.binary(), st.binary())

@@ -34,18 +34,6 @@ from threatshare.store.sources import Source
 from threatshare.triage.score import score
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def source(store: Store) -> Source:
-    return feed_source(store)
-
-
 def scores(store: Store) -> dict[str, int]:
     """Gives the stored score of every value."""
     return dict(store.conn.execute("SELECT value, score FROM observable"))
@@ -238,7 +226,7 @@ def test_one_bad_object_of_a_thousand(store: Store, source: Source, broken: byte
     assert (tally.objects, tally.new, tally.rejected) == (1000, 999, 1)
     assert rejects[0].reason
     kept = store.conn.execute("SELECT place, reason, text FROM reject").fetchall()
-    assert kept == [(rejects[0].place, rejects[0].reason, rejects[0].text)]
+    assert kept == [(rejects[0].place, rejects[0].reason.removeprefix(f"{rejects[0].place}: "), rejects[0].text)]
     assert kept[0][2].encode()[:20] in (broken[:20], broken[:20].decode(errors="replace").encode()[:20])
     assert store.conn.execute("SELECT count(*) FROM version").fetchone() == (999,)
     assert store.conn.execute("SELECT count(*) FROM claim").fetchone() == (999,)

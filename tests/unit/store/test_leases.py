@@ -6,25 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from builders import NOW, SECOND, make_store
+from builders import NOW, SECOND
 from threatshare.errors import StoreError
 from threatshare.store import leases
 from threatshare.store.embedded import Store
 from threatshare.store.leases import Holder, Lease, give_back, hold, running, take_lease
 
 LENGTH = 60 * SECOND
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def take(store: Store, now: int = NOW, feed: str = "feed-a") -> Lease | Holder:

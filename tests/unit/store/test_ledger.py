@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,11 +24,11 @@ from builders import (
     make_collection,
     make_indicator_json,
     make_outlet,
-    make_store,
     served,
     take_in,
     with_terms,
 )
+from ledger_builders import OBJECT, TERMS
 from threatshare.cli.ledger_verifier import FIELDS
 from threatshare.model import CollectionKind
 from threatshare.policy.agreements import digest
@@ -41,8 +40,6 @@ from threatshare.store.entries import SEQ_BITS
 from threatshare.store.ledger import (
     GENESIS,
     Line,
-    Terms,
-    What,
     canonical,
     chosen,
     head,
@@ -53,25 +50,6 @@ from threatshare.store.ledger_check import check
 from threatshare.store.releases import note_own_changes
 
 AGREED = make_agreement()
-TERMS = Terms(
-    What.RELEASE,
-    "indicator",
-    3,
-    "to-north",
-    "partner",
-    "north",
-    None,
-    ("agreement-in-force", "minimum-score"),
-    (("minimum-score", "Zoë"),),
-)
-OBJECT = "indicator--00000000-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def test_the_encoding_is_the_documented_one(store: Store) -> None:

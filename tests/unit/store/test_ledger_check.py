@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from builders import (
     make_agreement,
     make_collection,
     make_outlet,
-    make_store,
 )
+from ledger_builders import OBJECT, TERMS
 from threatshare.cli.ledger_verifier import verify
 from threatshare.model import CollectionKind, Tlp
 from threatshare.stix.objects import indicator_id
@@ -45,25 +44,6 @@ from threatshare.store.ledger import (
 from threatshare.store.ledger_check import MOST_PROBLEMS, check
 
 AGREED = make_agreement()
-TERMS = Terms(
-    What.RELEASE,
-    "indicator",
-    3,
-    "to-north",
-    "partner",
-    "north",
-    None,
-    ("agreement-in-force", "minimum-score"),
-    (("minimum-score", "Zoë"),),
-)
-OBJECT = "indicator--00000000-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import permutations
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,7 +20,6 @@ from builders import (
     ip,
     make_indicator,
     make_indicator_json,
-    make_store,
     read,
     take_in,
 )
@@ -32,18 +29,6 @@ from threatshare.store.embedded import Store
 from threatshare.store.keys import object_key
 from threatshare.store.runs import rejects
 from threatshare.store.sources import Source
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def source(store: Store) -> Source:
-    return feed_source(store)
 
 
 def history(store: Store, source: Source, number: int = 1) -> list[tuple[Micros, bytes]]:
@@ -103,7 +88,7 @@ def test_other_content_under_the_same_version_is_an_alarm(store: Store, source: 
     tally, kept_aside = take_in(store, source, forged)
     assert outcome(tally) == {"rejected": 1}
     assert kept_aside[0].reason.startswith("alarm")
-    assert [one.text for _, _, one in rejects(store.conn, None, 9)] == [forged.decode()]
+    assert [one.text for _, _, one, _ in rejects(store.conn, None, 9)] == [forged.decode()]
     assert dump(store.conn, "reject") == before
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
-
-import pytest
 
 from builders import BAD, DAY, NOW, domain, dump, ip, make_store
 from threatshare.model import Observable, Role, Seen
 from threatshare.store.embedded import Store
 from threatshare.store.observations import forget_held, held, record, seen_of
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def a_sight(observable: Observable = BAD, role: Role = Role.ATTACKER, sensor: str = "sensor", **more: Any) -> Seen:

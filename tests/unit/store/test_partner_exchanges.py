@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -24,13 +22,6 @@ from threatshare.store.partners import (
     record_verification,
 )
 from threatshare.store.reads import HOUR
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def receive(store: Store, number: int, at: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from builders import (
     BAD,
@@ -19,7 +20,6 @@ from builders import (
     make_agreement,
     make_collection,
     make_outlet,
-    make_store,
 )
 from threatshare.model import Collection, CollectionKind, Micros, Tlp
 from threatshare.stix.objects import indicator_id, reborn_id
@@ -28,20 +28,14 @@ from threatshare.store.deliveries import REFUSED, Settled, Undelivered, intend, 
 from threatshare.store.embedded import Store
 from threatshare.store.entries import SEQ_BITS, NewEntry, append_entries, delete_entries
 from threatshare.store.ledger import record_deletions
-from threatshare.store.reach import Reached, Sent, reach, served_ids
+from threatshare.store.reach import Reached, Recipient, Sent, reach, served_ids
 from threatshare.store.reads import HOUR, Read, record_reads
 from threatshare.store.targets import enter
 
 AGREED = make_agreement()
 OURS = indicator_id(US, BAD)
+_NUMBERS = itertools.count()
 EARLY, LATE = NOW + HOUR, NOW + 2 * DAY
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -105,16 +99,51 @@ def test_a_version_that_was_replaced_before_it_was_read(store: Store, partner: C
 
 
 def test_a_version_that_was_replaced_within_the_hour(store: Store, partner: Collection) -> None:
-    """Reads of one hour are one range: of a version replaced in that hour it is probable that it was sent."""
+    """What was certainly sent stays so when its withdrawal is sent within the same hour."""
     sent(store, "ada", partner, 1, 2, NOW + SECOND)
     withdraw(store, partner, NOW + 60 * SECOND)
     sent(store, "ada", partner, 3, 3, NOW + 90 * SECOND)
     first, gone = reach(store.conn, [OURS])
-    assert who(first) == {"ada": (Sent.PROBABLY, True)}
+    assert who(first) == {"ada": (Sent.CERTAINLY, True)}
+    assert (first.recipients[0].receipt.first_at, first.recipients[0].receipt.last_at) == (NOW + SECOND, NOW + SECOND)
     assert (gone.recipients[0].receipt.first_at, gone.recipients[0].receipt.last_at) == (
-        NOW + 60 * SECOND,
+        NOW + 90 * SECOND,
         NOW + 90 * SECOND,
     )
+
+
+_STEPS = st.lists(
+    st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 30), st.integers(1, 1200)), min_size=2, max_size=10
+)
+
+
+@given(_STEPS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_later_answer_never_contradicts_an_earlier_one(store: Store, steps: list[tuple[bool, int, int, int]]) -> None:
+    """However posts and polls follow each other: what was certain, or hardly so, stays; moments only move apart."""
+    made = make_collection(store, CollectionKind.EXCHANGE, f"hub-{next(_NUMBERS)}")
+    now, count = NOW, 0
+    told: dict[int, Recipient] = {}
+    for posts, which, reach_back, later in steps:
+        now += later * SECOND
+        if posts or not count:
+            entry = NewEntry(f"indicator--{which}", now, "indicator", "2.1", b"{}", "ada")
+            with store.writing() as conn:
+                append_entries(conn, made, [entry], now)
+            count += 1
+        else:
+            sent(store, "ada", made, max(1, count - reach_back), count, now)
+        found = reach(store.conn, [f"indicator--{one}" for one in range(4)])
+        after = {one.seq: one.recipients[0] for one in found if one.alias == made.alias and one.recipients}
+        for seq, before in told.items():
+            assert after[seq].receipt.first_at <= before.receipt.first_at
+            assert after[seq].receipt.last_at <= before.receipt.last_at or _same_hour(after[seq], before)
+            assert after[seq].sent is before.sent
+        told = after
+
+
+def _same_hour(one: Recipient, other: Recipient) -> bool:
+    return one.receipt.last_at // HOUR == other.receipt.last_at // HOUR
 
 
 def test_who_may_not_read_any_more(store: Store, partner: Collection) -> None:

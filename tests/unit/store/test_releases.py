@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from builders import NOW, feed_source, ip, make_collection, make_indicator_json, make_store, take_in
+from builders import NOW, feed_source, ip, make_collection, make_indicator_json, take_in
 from threatshare.model import CollectionKind, Reason, Verdict
 from threatshare.store import releases
 from threatshare.store.embedded import Store
@@ -16,13 +14,6 @@ from threatshare.store.releases import Release
 
 REASON = Reason("a-rule", Verdict.RELEASE, "in words: ü")
 RELEASED = Release("indicator--a", NOW, b"\x00\xff", Verdict.RELEASE, (REASON,), b"policy", NOW, 1, NOW)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def test_decisions_come_back_as_they_were(store: Store) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from builders import (
     BAD,
@@ -37,13 +34,6 @@ from threatshare.store.accounts import add_account
 from threatshare.store.embedded import Store
 from threatshare.store.lookups import claims_about, known
 from threatshare.store.releases import queue_length
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 @dataclass(frozen=True)

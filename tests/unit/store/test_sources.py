@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from builders import make_store
 from threatshare.model import Tlp
 from threatshare.store.embedded import Store
 from threatshare.store.sources import Origins, Source, register_source, sources
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = make_store(tmp_path)
-    yield made
-    made.close()
 
 
 def test_registering_again_brings_it_up_to_date(store: Store) -> None:

@@ -16,6 +16,7 @@ from threatshare.model import Kind, Observable
 from threatshare.stix.observables import canonical, recognise
 from threatshare.triage import benign
 from threatshare.triage.benign import documentation, hard_benign, known_benign
+from threatshare.triage.public_suffixes import is_public_suffix
 
 RESERVED = [
     "0.0.0.0",
@@ -223,3 +224,15 @@ def test_light_to_import() -> None:
         "assert not {'publicsuffixlist', 'idna', 'stix2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_suffixes_are_those_of_the_library() -> None:
+    """What the list speaks of, below it and beside it, is a suffix exactly where the library says so."""
+    from publicsuffixlist import PublicSuffixList
+
+    library = PublicSuffixList(accept_encoded_idn=False)
+    names = ["com", "co.uk", "foo.ck", "www.ck", "city.kobe.jp", "kobe.jp", "x.kobe.jp", "y.x.kobe.jp", "github.io"]
+    names += ["none-such", "a.none-such", "example.com", "a.example.co.uk", "公司.cn", "a.公司.cn", "blogspot.com"]
+    assert [is_public_suffix(name) for name in names] == [library.is_public(name) for name in names]
+    assert is_public_suffix("xn--55qx5d.cn")
+    assert not is_public_suffix("a.xn--55qx5d.cn")

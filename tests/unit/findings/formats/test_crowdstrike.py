@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reader_builders import only_finding, read_json
 from threatshare.config import OwnAssets
 from threatshare.findings.formats.crowdstrike import CrowdStrikeReader
 from threatshare.model import Finding, Reject, Role
@@ -67,14 +67,11 @@ def alert(**more: Any) -> dict[str, Any]:
 
 
 def read(data: Any) -> list[Finding | Reject]:
-    text = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return list(CrowdStrikeReader().read(io.BytesIO(text), "c.json", OwnAssets()))
+    return read_json(CrowdStrikeReader(), data, "c.json", OwnAssets())
 
 
 def one(doc: dict[str, Any]) -> Finding:
-    (got,) = read(doc)
-    assert isinstance(got, Finding)
-    return got
+    return only_finding(read(doc))
 
 
 def roles(doc: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reader_builders import read_json
 from threatshare.config import OwnAssets
 from threatshare.findings.formats.defender import DefenderReader
 from threatshare.findings.records import HEAD
@@ -56,8 +56,7 @@ def alert(*pieces: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def read(data: Any, own: OwnAssets = OWN) -> list[Finding | Reject]:
-    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return list(DefenderReader().read(io.BytesIO(raw), "d.json", own))
+    return read_json(DefenderReader(), data, "d.json", own)
 
 
 def roles(*pieces: dict[str, Any], **more: Any) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reader_builders import read_json
 from threatshare.config import OwnAssets
 from threatshare.findings.formats.ecs import EcsReader
 from threatshare.findings.formats.ecs_fields import nested
@@ -42,8 +42,7 @@ def ends(source: str, destination: str, **more: Any) -> dict[str, Any]:
 
 
 def read(data: Any) -> list[Finding | Reject]:
-    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return list(EcsReader().read(io.BytesIO(raw), "e.json", OWN))
+    return read_json(EcsReader(), data, "e.json", OWN)
 
 
 def finding(doc: dict[str, Any]) -> Finding:

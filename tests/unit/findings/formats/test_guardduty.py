@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reader_builders import only_finding, read_json
 from threatshare.config import OwnAssets
 from threatshare.findings.formats import asff, aws_events, crowdstrike, guardduty, scc
 from threatshare.findings.formats.guardduty import GuardDutyReader
@@ -77,14 +77,11 @@ def called(name: str = "awsApiCallAction", remote: str = OUT, **more: Any) -> di
 
 
 def read(data: Any) -> list[Finding | Reject]:
-    text = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return list(GuardDutyReader().read(io.BytesIO(text), "g.json", OWN))
+    return read_json(GuardDutyReader(), data, "g.json", OWN)
 
 
 def one(doc: dict[str, Any]) -> Finding:
-    (got,) = read(doc)
-    assert isinstance(got, Finding)
-    return got
+    return only_finding(read(doc))
 
 
 def roles(doc: dict[str, Any]) -> dict[str, str]:

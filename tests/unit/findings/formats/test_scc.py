@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from ipaddress import ip_network
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reader_builders import only_finding, read_json
 from threatshare.config import OwnAssets
 from threatshare.findings.formats.scc import SccReader
 from threatshare.model import Finding, Reject
@@ -43,14 +43,11 @@ def bad(*addresses: str, **more: list[str]) -> dict[str, Any]:
 
 
 def read(data: Any) -> list[Finding | Reject]:
-    text = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return list(SccReader().read(io.BytesIO(text), "s.json", OWN))
+    return read_json(SccReader(), data, "s.json", OWN)
 
 
 def one(doc: dict[str, Any]) -> Finding:
-    (got,) = read(doc)
-    assert isinstance(got, Finding)
-    return got
+    return only_finding(read(doc))
 
 
 def roles(doc: dict[str, Any]) -> dict[str, str]:
