@@ -26,6 +26,7 @@ from threatshare.policy.report_rules import edition_of
 from threatshare.stix.reports import VOCABULARIES, ReportKind
 from threatshare.stix.timestamps import read_timestamp
 from threatshare.stix.tlp import TLP_IDS, tlp_named
+from threatshare.store.daemons import daemon_runs
 from threatshare.store.releases import Release
 
 _ABOUT = sorted({word for words in VOCABULARIES.values() for word in words})
@@ -123,7 +124,8 @@ def withdraw(directory: Path, subject: str, undo: bool, reason: str, person: str
         emit({"incident": object_id, "withdrawn": not undo, "by": by.person})
     else:
         back = "comes back" if undo else "leaves every collection"
-        say(f"{object_id} {back} with the next `threatshare publish`")
+        soon = "by the daemon, at once" if daemon_runs(directory) else "with the next `threatshare publish`"
+        say(f"{object_id} {back}, {soon}")
 
 
 @incident.command("list")
